@@ -58,7 +58,9 @@ from stackbone.extract.backbones.outputs import OutputForm
 from stackbone.extract.embedding import plan
 
 class Stub:
+    is_bound_to_batch = False
     batch_size, provenance, forms = 64, {{"engine": "stub"}}, [OutputForm(POOLED, {DIM})]
+    is_bound_to_batch = False
     def __init__(self, *_of_a_network, **_options):
         pass
     def embed(self, pixels):

@@ -104,7 +104,7 @@ def command(
         "dealing": folds.dealing,
         "options": options,
         "n_jobs": page.jobs,
-        "device": _tell_device(device),
+        "device": _tell_device(device, ray),
     }
     if self_check:
         with progress() as on_progress, fits_on(ray):
@@ -192,11 +192,14 @@ def _check_output(files: OutputOptions, scores: RowOptions, page: PageOptions) -
         check_row_file("--predictions", files.predictions)
 
 
-def _tell_device(device: str) -> str:
+def _tell_device(device: str, ray: str | None) -> str:
     """Say where the fits are solved, unless that is the CPU and was asked for, and return the device to ask for."""
     from stackbone.stack.computing.arithmetic import CPU, HOST
     from stackbone.stack.computing.devices import choose_arithmetic
 
+    if ray is not None and device != CPU:
+        message = f"--ray fits on the cores of a cluster, and --device is {device!r}: leave one of the two out"
+        raise UsageError(message)
     chosen = choose_arithmetic(device)
     if chosen is HOST:
         if device != CPU:

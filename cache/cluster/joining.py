@@ -102,17 +102,31 @@ def _own_place() -> str | None:
     return place if _ADDRESS.fullmatch(place) and _connects(place) is None else None
 
 
+def check_reachable(address: str) -> None:
+    """Raise `ClusterError` if nothing listens at the address of a cluster: to be known before long work on files.
+
+    Raises
+    ------
+    UsageError
+        As of `check_ray`.
+    """
+    check_ray(address)
+    if address not in (AUTO, LOCAL) and (reason := _connects(address)):
+        raise ClusterError(_silent_message(address, address, reason))
+
+
 def _check_answers(place: str, asked: str) -> None:
     """Raise `ClusterError` unless a cluster's head answers; Ray itself would wait for minutes."""
     reason = _connects(place) if _ADDRESS.fullmatch(place) else "that is no HOST:PORT"
-    if reason is None:
-        reason = _check_health(place)
-    if reason:
-        message = (
-            f"no Ray cluster answers at {place} (--ray {asked}): {reason}. Start it with `ray start --head`, correct "
-            f"the address, or use --ray {LOCAL}"
-        )
-        raise ClusterError(message)
+    if reason := reason or _check_health(place):
+        raise ClusterError(_silent_message(place, asked, reason))
+
+
+def _silent_message(place: str, asked: str, reason: str) -> str:
+    return (
+        f"no Ray cluster answers at {place} (--ray {asked}): {reason}. Start it with `ray start --head`, correct "
+        f"the address, or use --ray {LOCAL}"
+    )
 
 
 def _check_health(place: str) -> str | None:

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import cast
-from urllib.parse import unquote
 
 from stackbone.cache.disk.files import fsync_folder, lock_folder, make_folder, remove_abandoned, write_atomically
 from stackbone.cache.errors import CacheError, RemoteError, UsageError
@@ -60,7 +59,9 @@ def _folder_of(url: str) -> Path:
     if host not in ("", "localhost", ".", "..") and slash:
         message = f"{shown(url)} is a file of the machine {shown(host)!r}. Give its path here, or file:///FOLDER"
         raise UsageError(message)
-    return Path(unquote(f"/{rest}" if host == "localhost" else f"{host}{slash}{rest}"))
+    from urllib.request import url2pathname  # which takes its time
+
+    return Path(url2pathname(f"/{rest}" if host == "localhost" else f"{host}{slash}{rest}"))
 
 
 def files_in(folder: Place, pattern: str) -> list[Place]:

@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from stackbone.cache.remote.failures import ask
@@ -22,7 +21,6 @@ Where the ETag stands for the bytes the time is 0: a listing tells parts of a se
 
 _TIMES = ("LastModified", "last_modified", "Last-Modified", "updated", "mtime", "created")
 _TAGS = ("ETag", "etag", "md5Hash", "Content-MD5", "content_md5")
-_HTTP = ("http", "https")
 
 
 @dataclass(frozen=True)
@@ -139,7 +137,7 @@ def _listed(server: Server, *, deep: bool) -> list[Mapping[str, Any]]:
     with server.files() as files:
         if deep:
             return [*files.find(server.path, detail=True).values()]
-        path = f"{server.path.rstrip('/')}/" if server.protocol in _HTTP else server.path
+        path = f"{server.path.rstrip('/')}/" if server.is_web else server.path
         return [*files.ls(path, detail=True)]
 
 
@@ -155,6 +153,8 @@ def _entry(url: str, info: Mapping[str, Any]) -> RemoteEntry:
 
 def _time_ns(value: object) -> int:
     """Return a time as servers tell it, in ns since 1970; 0 where it cannot be read."""
+    from email.utils import parsedate_to_datetime  # which takes its time
+
     try:
         if isinstance(value, str):
             value = parsedate_to_datetime(value) if "," in value else datetime.fromisoformat(value)

@@ -16,7 +16,6 @@ from stackbone.cache.remote.url import shown
 
 _FIRST_BYTES = 128 << 10  # of a piece, where the reader jumped
 _BUFFER = 64 << 10
-_HTTP = ("http", "https")
 
 
 class _NoRangesError(StackboneError):
@@ -49,7 +48,7 @@ def open_remote(url: str, mode: str = "rb", block_bytes: int = 8 << 20) -> Binar
         message = f"{shown(url)} can be opened to be read ('rb'), not {mode!r}: name a file of this machine to write to"
         raise UsageError(message)
     server, size = server_of(url), stat_remote(url).size
-    if server.protocol in _HTTP and (size < 2 or not _gives_ranges(server, size)):
+    if server.is_web and (size < 2 or not _gives_ranges(server, size)):
         return _copied(server)
     return cast(BinaryIO, io.BufferedReader(_Pieces(server, size, block_bytes), _BUFFER))
 
@@ -59,7 +58,7 @@ def read_range(server: Server, start: int, end: int, size: int) -> bytes:
 
     def fetch() -> bytes:
         with server.files() as files:
-            if server.protocol in _HTTP:  # which alone says that the server does not give ranges, before it reads all
+            if server.is_web:  # which alone says that the server does not give ranges, before it reads all
                 content = _range_of(files.open(server.path, "rb", cache_type="none", size=size), start, end)
             else:
                 content = bytes(files.cat_file(server.path, start=start, end=end))

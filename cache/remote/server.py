@@ -36,6 +36,11 @@ class Server:
     protocol: str
     _files: Any  # an fsspec file system: it has no types
 
+    @property
+    def is_web(self) -> bool:
+        """Whether it is a web server, which lists names alone and need not give ranges."""
+        return self.protocol in ("http", "https")
+
     @contextmanager
     def files(self) -> Iterator[Any]:
         """Yield the file system, for one request."""

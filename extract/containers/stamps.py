@@ -34,10 +34,10 @@ def stamps_of(root: str, files: Sequence[str]) -> tuple[FileStamps, list[str]]:
     RemoteError
         If a server cannot be reached or refuses.
     """
+    if not is_url(root) and not any("://" in file for file in files):
+        return read_stamps(files, root)
     places = [place_in(root, file) for file in files]
     remote = dict.fromkeys(place for place in places if is_url(place))
-    if not remote:
-        return read_stamps(files, root)
     told = _told(list(remote))
     local = [place for place in places if place not in remote]
     stamps, reasons = read_stamps(local)

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from stackbone.cache import CacheError, DatasetIndex, FeatureStore, write_seen
+from stackbone.cache.cluster.joining import check_reachable
 from stackbone.cache.findings.applied import with_findings
 from stackbone.cache.findings.found import Finding, write_findings
 from stackbone.cache.progress import Progress, silent
@@ -127,6 +128,8 @@ def extract(
     started = time.monotonic()
     report = on_progress or silent
     store = store or FeatureStore()
+    if cluster:
+        check_reachable(cluster.address)
     part = parse_part(part) if isinstance(part, str) else part
     job = find_job(
         backbones,

@@ -29,6 +29,9 @@ PRECISIONS = ("fp32", "bf16", "fp16")
 _OPENVINO_BATCH = 8
 _CPU_BATCH = 16
 _GPU_BATCH = 64
+# Threads that are bound to cores wait there behind threads that decode, and cannot go where a core is free: see
+# bench/pinning.py.
+OPENVINO_SETTINGS: dict[str, str | bool] = {"PERFORMANCE_HINT": "LATENCY", "ENABLE_CPU_PINNING": False}
 
 
 class Engine(Protocol):
@@ -193,7 +196,7 @@ class OpenVinoEngine:
             raise UsageError(message)
         # Unless asked not to, OpenVINO computes in bf16 where the processor has it.
         hint = {"fp32": "f32", "bf16": "bf16"}[precision]
-        settings = {"INFERENCE_PRECISION_HINT": hint, "PERFORMANCE_HINT": "LATENCY"}
+        settings = {"INFERENCE_PRECISION_HINT": hint, **OPENVINO_SETTINGS}
         load = load_graph if reuse else convert_graph
         graph, self.forms = load(backbone, weights, outputs)
         try:

@@ -46,7 +46,7 @@ class SharedArrays:
 
 
 def run_packed(packed: bytes, places: list[Any]) -> bytes:
-    """Run a fit of `SharedArrays.packed`, on one core; return its key, its outcome or error, and what it was warned of."""
+    """Run a packed fit on one core; return its key, its outcome, what it was warned of, and its error, pickled."""
     import ray
 
     arrays = ray.get(places)

@@ -19,6 +19,7 @@ from stackbone.cache.errors import UsageError
 from stackbone.stack.computing.arithmetic import HOST, Arithmetic, chosen_arithmetic
 from stackbone.stack.computing.batches import run_in_batches
 from stackbone.stack.solvers.checks import check_subsets, check_weights, warn_unproved
+from stackbone.stack.solvers.large.streamed import TIGHTER, StreamedDesign
 from stackbone.stack.solvers.lbfgs import minimise
 from stackbone.stack.solvers.losses import LogisticLoss, Loss, SoftmaxLoss, SquaredHingeLoss
 from stackbone.stack.solvers.newton import MAX_STEPS, solve_alone
@@ -173,6 +174,8 @@ class LinearPath:
             free_intercept=loss == "log",
             parts=parts,
         )
+        # Of so many rows the gradient proves little of a small gap, since it grows with the curvature of them all.
+        self._aim = tol * (TIGHTER if isinstance(self._design, StreamedDesign) else 1.0)
         self._subset_of = np.repeat(np.arange(len(subsets)), problems)
         self._class_of = np.tile(np.arange(n_classes)[-problems:], len(subsets))
         width = n_classes if loss == "log" and n_classes > 2 else 1
@@ -216,7 +219,7 @@ class LinearPath:
         def solve_some(groups: NDArray[np.int64]) -> None:
             design, loss = self._design.select(self._subset_of[groups]), self._loss(groups, self._arithmetic)
             start = None if self._start is None else self._start[self._class_of[groups]]
-            found = minimise(design, loss, c, self._u[groups].astype(np.float32), self._tol, steps, start)
+            found = minimise(design, loss, c, self._u[groups].astype(np.float32), self._aim, steps, start)
             self._u[groups], bounds[groups] = found.u, found.bound
             self.iterations = max(self.iterations, found.iterations)
 

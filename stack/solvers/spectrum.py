@@ -37,8 +37,8 @@ class Spectrum:
         makes the intercept a problem of its own.
     arithmetic : Arithmetic
         What the matrix is an array of.
-    full_rank : int
-        Coefficients up to which the whole spectrum is found.
+    full_rank : int, optional
+        Coefficients up to which the whole spectrum is found, `FULL_RANK` by default.
     """
 
     def __init__(
@@ -48,13 +48,13 @@ class Spectrum:
         *,
         free_intercept: bool,
         arithmetic: Arithmetic = HOST,
-        full_rank: int = FULL_RANK,
+        full_rank: int | None = None,
     ) -> None:
         self._free, self._arithmetic = free_intercept, arithmetic
         self._offset = None if offset is None else arithmetic.array(offset.astype(np.float32))
         self._matrix = matrix[:, :-1] if free_intercept else matrix
         n_rows, size = self._matrix.shape
-        if size <= full_rank:
+        if size <= (FULL_RANK if full_rank is None else full_rank):
             moments = self._lower(self._lower(self._matrix.T @ self._matrix).T)
             values, self._vectors = arithmetic.xp.linalg.eigh(moments / n_rows)
             self._rest = np.inf  # no direction is left, and none is moved

@@ -420,6 +420,7 @@ def test_stack_without_a_cache_says_what_to_type(here: _Here, tmp_path: Path) ->
         (["extract", "photos", "--backbones", LITE0, "--cache", "file"], 1, "--cache"),
         (["stack", "--split", "test"], 1, "split"),
         (["stack", "--device", "cuda:9"], 2, "Use --device cpu"),
+        (["stack", "--device", "cuda", "--ray", "auto"], 2, "leave one of the two out"),
         (["stack", "--device", "mps"], 2, "cpu, cuda or cuda:N"),
         (["forget"], 2, "--unused"),
         (["nonsense"], 2, "nonsense"),

@@ -11,7 +11,7 @@ from stackbone.extract.containers.rows import RowImages
 from stackbone.extract.containers.schema import with_names
 
 _READ_AHEAD = 1 << 20  # else pyarrow reads a column of a row group at once, which may be a whole file
-_IMAGES_AT_A_TIME = 1  # a few bytes of a dictionary can stand for gigabytes in each row
+_IMAGES_AT_A_TIME = 8  # few: a dictionary of a few bytes can stand for gigabytes in each row
 _CELLS_AT_A_TIME = 1 << 14
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -117,23 +116,24 @@ def _check_plain(place: Path, schema: Any, names: dict[str, str], lists: frozens
 def _named(place: Path, column: str, cells: list[str], names: list[str]) -> tuple[list[str], list[str]]:
     """Return the names of classes in the place of their numbers, and what to say of it."""
     numbers = {str(number): name for number, name in enumerate(names)} | {"": "", _NOBODY: ""}
-    unlabelled = Counter(cells)[_NOBODY]
-    found = []
-    for row, cell in enumerate(cells, start=1):
+    unlabelled = cells.count(_NOBODY)
+    found = {}
+    for cell in dict.fromkeys(cells):
         items = cell.split(LIST_MARK)
         wrong = next((item for item in items if item not in numbers), None)
         if wrong is not None:
+            row = cells.index(cell) + 1
             msg = (
                 f"Class {wrong[:40]} in the column {column!r} of {str(place)!r}, row {row}, has no name. Expected a "
                 f"number from 0 to {len(names) - 1}, or -1 for none, as the table declares. Correct the row, or name "
                 "another column with --label-column."
             )
             raise DatasetError(msg)
-        found.append(LIST_MARK.join(numbers[item] for item in items))
+        found[cell] = LIST_MARK.join(numbers[item] for item in items)
     notes = (
         [f"{counted(unlabelled, 'image')} of class -1 in {place.name!r}, which means no label."] if unlabelled else []
     )
-    return found, notes
+    return [found[cell] for cell in cells], notes
 
 
 def _name_or_number(cell: str, names: list[str]) -> str:

@@ -10,7 +10,7 @@ import pickle
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -225,8 +225,8 @@ def _add(run: _Run, outcome: Outcome) -> None:
         embedder.start_seconds = max(embedder.start_seconds, passes.start_seconds)
         run.seconds[key] = run.seconds.get(key, 0.0) + passes.embed_seconds
         embedder.embed_seconds = run.seconds[key] / len(run.n_workers)  # side by side
-    for name in ("read", "decode", "resize", "wait", "commit"):
-        setattr(run.profile, name, getattr(run.profile, name) + getattr(outcome.profile, name))
+    for each in fields(Profile):
+        setattr(run.profile, each.name, getattr(run.profile, each.name) + getattr(outcome.profile, each.name))
 
 
 def _bury(run: _Run, hand: _Hand, why: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -120,7 +121,7 @@ class Worker:
         for what, place in (("dataset", self.root), ("cache", self.cache)):
             if isinstance(place, Path) and not place.is_dir():
                 message = (
-                    f"the machine {os.uname().nodename} does not see the {what} in {place}: mount it there under the "
+                    f"the machine {platform.node()} does not see the {what} in {place}: mount it there under the "
                     "same path, or keep it behind a URL"
                 )
                 raise ClusterError(message)
@@ -134,7 +135,7 @@ class Worker:
         found = find_weights([backbone], {})[key]
         if found.identity != weights.identity:
             message = (
-                f"the machine {os.uname().nodename} has other weights of {backbone.name} ({found.identity}) than the "
+                f"the machine {platform.node()} has other weights of {backbone.name} ({found.identity}) than the "
                 f"run ({weights.identity}, {weights.source}). Put them where all machines see them, and name the file "
                 f"with --weights"
             )

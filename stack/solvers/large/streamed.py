@@ -23,8 +23,11 @@ from stackbone.stack.solvers.spectrum import Spectrum
 LARGE = 2**28
 """Values of the training rows beyond which they are streamed: 1 GiB of float32."""
 
+TIGHTER = 1e-2
+"""Share of the usual tolerance to which streamed fits go: a step or two more, with the spectrum that they have."""
+
 _BLOCK_VALUES = 2**20  # of a block, which then stays in the cache from one step to the next
-_SEEN_VALUES = 2**26  # of the rows that tell the spectrum, by which the solver preconditions
+_SEEN_VALUES = 2**25  # of the rows that tell the spectrum, by which the solver preconditions
 _MOST_RANK = 4096  # columns up to which the whole spectrum of these rows is worth its price, beside hundreds of passes
 
 

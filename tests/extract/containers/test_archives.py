@@ -74,6 +74,27 @@ def test_members_come_in_their_order_with_their_sizes_and_bytes(tmp_path: Path, 
             container.read("dog.jpg")
 
 
+@pytest.mark.parametrize("form", [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_every_form_of_tar_is_read_as_pythons_own_library_reads_it(tmp_path: Path, form: int) -> None:
+    made = {
+        "a.jpg": b"",
+        "b" * 96 + ".jpg": b"1" * 511,
+        "d" * 90 + "/" + "e" * 90 + ".jpg": b"2" * 512,
+        "c.jpg": b"3" * 513,
+    }
+    made |= {} if form == tarfile.USTAR_FORMAT else {"f" * 300 + ".jpg": b"4", "ä/猫.jpg": b"5"}
+    file = tmp_path / "photos.tar"
+    common = {"comment": "of all"} if form == tarfile.PAX_FORMAT else {}
+    with tarfile.open(file, "w", format=form, pax_headers=common) as tar:
+        for name, content in made.items():
+            add(tar, name, content, mode=0o600, mtime=1_700_000_000, uname="somebody")
+            add(tar, f"{name}.d", type=tarfile.DIRTYPE)
+    with tarfile.open(file) as tar, closing(open_container(str(file))) as container:
+        expected = [(each.name, each.size) for each in tar if each.isreg()]
+        assert [(each.name, each.size) for each in container.members()] == expected
+        assert dict(container.stream(None)) == made
+
+
 @every_kind
 def test_members_can_be_read_while_they_are_listed(tmp_path: Path, extension: str) -> None:
     made = contents()

@@ -121,6 +121,11 @@ def test_a_kept_graph_is_used_without_torch_or_timm(kept: Path, reference: NDArr
     assert {path.name: path.stat().st_mtime_ns for path in kept.iterdir()} == before
 
 
+def test_threads_of_a_graph_are_not_bound_to_cores(kept: Path) -> None:
+    """Beside threads that decode they would wait for cores while others are free: see bench/pinning.py."""
+    assert OpenVinoEngine(TINY, random_weights(0))._compiled.get_property("ENABLE_CPU_PINNING") is False
+
+
 def test_a_kept_graph_is_not_converted_again(
     kept: Path, conversions: list[str], reference: NDArray[np.float32]
 ) -> None:

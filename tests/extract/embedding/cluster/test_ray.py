@@ -117,13 +117,30 @@ def test_a_node_killed_and_a_node_added_in_the_middle_change_no_row(
     assert index.reason[index.path.index("odd/007.jpg")]
 
 
-def test_with_nothing_to_embed_no_cluster_is_asked(photos: Path, tmp_path: Path) -> None:
+def test_with_nothing_to_embed_no_cluster_is_started(photos: Path, tmp_path: Path) -> None:
     cache = tmp_path / "features"
     subprocess.run(command(photos, cache), cwd=ROOT, capture_output=True, check=True)
     again = subprocess.run(
-        command(photos, cache, "--ray", "127.0.0.1:1"), cwd=ROOT, capture_output=True, text=True, check=True
+        command(photos, cache, "--ray", "local"), cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert "nothing to compute" in again.stdout
+    assert float(again.stdout.rpartition("(")[2].split()[0]) < 3  # Ray takes longer to start
+
+
+def test_an_address_without_cluster_is_told_before_any_file_is_read(photos: Path, tmp_path: Path) -> None:
+    began = time.monotonic()
+    done = subprocess.run(
+        command(photos, tmp_path / "features", "--ray", "127.0.0.1:1"),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert time.monotonic() - began < 10
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: no Ray cluster answers at 127.0.0.1:1")
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "features").exists()
 
 
 @pytest.mark.parametrize("how", ["end", "SIGINT", "SIGKILL"])
