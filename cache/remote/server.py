@@ -80,6 +80,8 @@ def _opened(url: str, protocol: str) -> tuple[str, str, Any]:
         raise UsageError(message) from exc
     try:
         files = kind(**_options(kind, protocol, url))
+    except MemoryError:
+        raise
     except Exception as exc:  # whatever its library thinks of the environment
         message = f"could not set up {protocol}:// for {shown(url)} ({type(exc).__name__}). Check its configuration"
         raise RemoteError(message) from exc

@@ -7,6 +7,7 @@ import io
 import os
 import pickle
 import random
+import ssl
 import tarfile
 from collections.abc import Callable, Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -274,6 +275,54 @@ def test_what_cannot_be_asked_is_told_before_it_is(url: str, words: str) -> None
 def test_nothing_is_written_through_a_reader() -> None:
     with pytest.raises(UsageError, match="to be read"):
         open_remote("memory://x", "wb")
+
+
+def named(*names: str, status: int = 0) -> Exception:
+    """Return an error of a class with these names, its own first."""
+    kind: type[Exception] = OSError
+    for name in reversed(names):
+        kind = type(name, (kind,), {"status": status})
+    return kind("x")
+
+
+def caused(exc: Exception, by: Exception) -> Exception:
+    exc.__cause__ = by
+    return exc
+
+
+@pytest.mark.parametrize(
+    ("exc", "kind", "advice"),
+    [
+        (ssl.SSLCertVerificationError("bad"), Failure.CERTIFICATE, "AWS_CA_BUNDLE"),
+        (named("SSLError", "ConnectionError"), Failure.CERTIFICATE, "http://"),
+        (named("ClientConnectorCertificateError", "ClientOSError"), Failure.CERTIFICATE, "AWS_CA_BUNDLE"),
+        (named("ProxyConnectionError", "ConnectionError"), Failure.PROXY, "HTTPS_PROXY"),
+        (named("ClientHttpProxyError", status=502), Failure.PROXY, "NO_PROXY"),
+        (caused(named("ProxyConnectionError"), named("ConnectionRefusedError")), Failure.PROXY, "HTTPS_PROXY"),
+        (named("AnyError", status=407), Failure.PROXY, "HTTPS_PROXY"),
+        (ssl.SSLEOFError("cut"), Failure.BUSY, "Run again later"),
+    ],
+)
+def test_certificates_and_proxies_are_told_from_a_busy_server(exc: Exception, kind: Failure, advice: str) -> None:
+    found, code = judged(exc)
+    assert found is kind
+    assert advice in str(refused("s3://bucket/x", "read", found, code))
+
+
+def test_the_installed_libraries_errors_are_among_those_known() -> None:
+    from botocore import exceptions
+
+    assert judged(exceptions.SSLError(endpoint_url="https://x", error="x"))[0] is Failure.CERTIFICATE
+    proxy = exceptions.ProxyConnectionError(proxy_url="http://u:secret@x")
+    assert judged(proxy)[0] is Failure.PROXY
+
+
+def test_a_lack_of_memory_is_no_fault_of_the_server() -> None:
+    def lack() -> None:
+        raise MemoryError
+
+    with pytest.raises(MemoryError):
+        failures.ask("memory://x", "read", lack)
 
 
 SECRET_URLS = [
