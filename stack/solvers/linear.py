@@ -174,8 +174,6 @@ class LinearPath:
             free_intercept=loss == "log",
             parts=parts,
         )
-        # Of so many rows the gradient proves little of a small gap, since it grows with the curvature of them all.
-        self._aim = tol * (TIGHTER if isinstance(self._design, StreamedDesign) else 1.0)
         self._subset_of = np.repeat(np.arange(len(subsets)), problems)
         self._class_of = np.tile(np.arange(n_classes)[-problems:], len(subsets))
         width = n_classes if loss == "log" and n_classes > 2 else 1
@@ -231,6 +229,11 @@ class LinearPath:
             bounds[group] = self._solve_alone(int(group), c, _MOST_WORK / len(left))
         warn_unproved(c, bounds, promised, self.iterations)
         return [self._map(subset) for subset in range(len(self._fitted))]
+
+    @property
+    def _aim(self) -> float:
+        """What `minimise` is asked for: of many rows the gradient proves little, as it grows with all their curvature."""
+        return self._tol * (TIGHTER if isinstance(self._design, StreamedDesign) else 1.0)
 
     def _fits_alone(self) -> NDArray[np.bool_]:
         """Return of each subset whether it is small enough to be solved alone, in double precision."""
