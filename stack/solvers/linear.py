@@ -210,8 +210,7 @@ class LinearPath:
         if not (np.isfinite(c) and c > 0):
             msg = f"C is {c}; expected a number above 0: choose a larger one"
             raise UsageError(msg)
-        c, bounds = float(c), np.zeros(len(self._u))
-        self.iterations = 0
+        c, bounds, self.iterations = float(c), np.zeros(len(self._u)), 0
         steps = min(self._max_iter, _HOPEFUL) if self._fits_alone().any() else self._max_iter
 
         def solve_some(groups: NDArray[np.int64]) -> None:
@@ -232,7 +231,7 @@ class LinearPath:
 
     @property
     def _aim(self) -> float:
-        """What `minimise` is asked for: of many rows the gradient proves little, as it grows with all their curvature."""
+        """What `minimise` is asked for: of many rows a gradient, which grows with their curvature, proves little."""
         return self._tol * (TIGHTER if isinstance(self._design, StreamedDesign) else 1.0)
 
     def _fits_alone(self) -> NDArray[np.bool_]:
