@@ -92,7 +92,7 @@ def write_batch(cache_root: Place, dataset: str, batch: Batch) -> Place:
         hdf5.write_column(file, "image_sha256", batch.image_sha256)
     path = cache_root / FOLDER / dataset / f"{number:0{_DIGITS}d}-{uuid.uuid4().hex[:8]}.h5"
     make_room(path.parent)
-    write_whole(path, hdf5.sealed_image(FORMAT, memory))
+    write_whole(path, hdf5.sealed_image(FORMAT, memory), never_changes=True)
     return path
 
 

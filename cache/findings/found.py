@@ -65,7 +65,7 @@ def write_findings(cache_root: Place, dataset: str, findings: Mapping[bytes, Fin
     name = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{uuid.uuid4().hex[:8]}.h5"
     path = cache_root / FOLDER / dataset / name
     make_room(path.parent)
-    write_whole(path, hdf5.sealed_image(FORMAT, memory))
+    write_whole(path, hdf5.sealed_image(FORMAT, memory), never_changes=True)
     return path
 
 

@@ -12,11 +12,16 @@ from typing import cast
 
 from stackbone.cache.disk.files import fsync_folder, lock_folder, make_folder, remove_abandoned, write_atomically
 from stackbone.cache.errors import CacheError, RemoteError, UsageError
+from stackbone.cache.places.listings import LISTINGS
 from stackbone.cache.places.object_path import ObjectPath
+from stackbone.cache.remote.listing import RemoteEntry
 from stackbone.cache.remote.url import is_url, protocol_of
 
 Place = Path | ObjectPath
 """Of a cache, or of a file in it."""
+
+Seen = RemoteEntry | tuple[int, ...]
+"""What a server, or the system, says of a file."""
 
 _COLLAPSED = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:")  # what `Path` leaves of "s3://"
 
@@ -77,10 +82,15 @@ def make_room(folder: Place) -> None:
         make_folder(folder)
 
 
-def write_whole(place: Place, content: bytes | memoryview) -> None:
+def write_whole(place: Place, content: bytes | memoryview, *, never_changes: bool = False) -> None:
     """Write a file so that a reader, or a crash at any moment, sees all of it or what was there before.
 
     On an object store that is one put: the server shows an object once all of it has arrived.
+
+    Parameters
+    ----------
+    never_changes
+        Whether nobody writes other bytes under this name; see `put_object`.
 
     Raises
     ------
@@ -89,7 +99,7 @@ def write_whole(place: Place, content: bytes | memoryview) -> None:
     """
     if isinstance(place, ObjectPath):
         with _told_by_the_cache():
-            place.put(bytes(content))
+            place.put(bytes(content), never_changes=never_changes)
     else:
         write_atomically(place, content)
 
@@ -105,10 +115,11 @@ def remove(place: Place) -> None:
         If it cannot be removed.
     """
     try:
-        place.unlink()
+        with _told_by_the_cache():
+            place.unlink()
         with suppress(FileNotFoundError):  # the folder too, meanwhile
             sync_folder(place.parent)
-    except (FileNotFoundError, RemoteError):
+    except FileNotFoundError:
         raise
     except OSError as exc:
         message = f"could not remove {place}: {exc.strerror or exc}. Check its permissions and run again"
@@ -121,21 +132,49 @@ def sync_folder(folder: Place) -> None:
         fsync_folder(folder)
 
 
-def move(place: Place, target: Place) -> None:
+def look_afresh(folder: Place) -> None:
+    """Forget what is remembered of a folder and of all below it, before anything that removes what nobody lists."""
+    if isinstance(folder, ObjectPath):
+        LISTINGS.outdate_below(folder.url)
+
+
+def seen_at(place: Place) -> Seen:
+    """Return what is said of a file, or a link, and changes when it is written; FileNotFoundError if it is gone."""
+    if isinstance(place, ObjectPath):
+        return place.stat()
+    found = place.lstat()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+def move(place: Place, target: Place, seen: Seen) -> bool:
     """Give a file another name in the same cache, durably; at every moment it has one of them at least.
+
+    Parameters
+    ----------
+    target
+        A name that nobody else writes.
+    seen
+        What `seen_at` said of it, before it was found to be what is to be moved.
+
+    Returns
+    -------
+    bool
+        Whether it was moved. Where others have written it since it was seen, all is left as it is.
 
     Raises
     ------
     OSError, CacheError
         If it cannot be moved, or is gone.
     """
-    make_room(target.parent)
     if isinstance(place, ObjectPath):
-        place.rename(cast(ObjectPath, target))
-    else:
-        place.rename(cast(Path, target))
+        return place.rename(cast(ObjectPath, target), cast(RemoteEntry, seen))
+    if seen_at(place) != seen:
+        return False
+    make_room(target.parent)
+    place.rename(cast(Path, target))
     sync_folder(target.parent)
     sync_folder(place.parent)
+    return True
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from stackbone.cache.errors import CacheError, CorruptFileError, RemoteError
 from stackbone.cache.feature_set import LOOKS, FeatureSet
 from stackbone.cache.hdf5.opening import corrupt_message
 from stackbone.cache.places.opened import WHOLE_AT_ONCE, side_by_side
-from stackbone.cache.places.place import Place, locked, sync_folder
+from stackbone.cache.places.place import Place, locked, look_afresh, sync_folder
 from stackbone.cache.records import shard
 from stackbone.cache.records.provenance import merge_provenance
 from stackbone.cache.records.seen import FILE as RECORD
@@ -144,6 +144,7 @@ def used_digests(store: FeatureStore, leaving: Sequence[str] = ()) -> Digests:
     CacheError
         If no dataset stays, or an index is damaged.
     """
+    look_afresh(store.root)  # a dataset that another machine has committed meanwhile is used
     parts = [store.dataset(name).image_sha256 for name in store.dataset_names() if name not in leaving]
     if not parts:
         message = (
@@ -167,9 +168,11 @@ def remove_feature_set(feature_set: FeatureSet) -> int:
     CacheError
         If the folder cannot be written.
     """
+    look_afresh(feature_set.folder)
     shards = feature_set.shards()
     try:
         _remove(shards)
+        look_afresh(feature_set.folder)
         if not feature_set.shards():  # another process may have committed one meanwhile, which needs the record
             (feature_set.folder / RECORD).unlink(missing_ok=True)
         with suppress(FileNotFoundError):

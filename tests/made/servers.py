@@ -61,6 +61,7 @@ def s3_server() -> Iterator[str]:
     host, port = server.get_host_and_port()
     address = f"http://{host}:{port}"
     try:
+        request(address, "POST", "/moto-api/reset")  # its buckets are those of the process
         request(address, "PUT", f"/{BUCKET}")
         yield address
     finally:
