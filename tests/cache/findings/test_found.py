@@ -9,13 +9,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stackbone.cache import FAILED, OK, CorruptFileError, DatasetIndex, FeatureStore, FileStamps, empty_index
+from stackbone.cache import (
+    FAILED,
+    OK,
+    CacheError,
+    CorruptFileError,
+    DatasetIndex,
+    FeatureStore,
+    FileStamps,
+    empty_index,
+)
 from stackbone.cache.findings import found as module
 from stackbone.cache.findings.applied import with_findings
 from stackbone.cache.findings.found import READ, UNREAD, Finding, findings_files, read_findings, write_findings
 from stackbone.cache.upkeep.forget import plan_forget
 from stackbone.cache.upkeep.verify import verify
-from tests.made.caches import on_disk
+from tests.made.caches import SPEC, features_of, make_digests, make_index, on_disk
 
 
 def key(number: int) -> bytes:
@@ -131,6 +140,31 @@ def test_verify_counts_findings_and_forget_removes_them(store: FeatureStore) -> 
     assert "1 file of findings" in found.lines()[0]
     plan_forget(store, ["photos"], unused=False).run()
     assert not (store.root / "findings" / "photos").exists()
+
+
+def test_features_of_an_image_that_could_not_be_read_lately_are_no_unused_ones(store: FeatureStore) -> None:
+    digests = make_digests(4)
+    feature_set = store.feature_set("resnet50", SPEC)
+    feature_set.append(SPEC, digests, features_of(digests), {})
+    store.write_dataset(make_index("photos", digests[:3]))
+    unread = {digests[0].tobytes(): Finding(UNREAD, "Stale file handle")}
+    write_findings(store.root, "photos", unread)
+    plan = plan_forget(store, [], unused=True)
+    assert plan.lines() == [f"1 row of {feature_set.id} that no dataset lists"]
+    plan.run()
+    assert feature_set.missing(digests).tolist() == [False, False, False, True]
+
+
+def test_of_a_dataset_that_is_removed_in_this_moment_nothing_counts_as_unused(
+    store: FeatureStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def removed(*_: object) -> None:
+        raise FileNotFoundError
+
+    store.write_dataset(index_of(1))
+    monkeypatch.setattr("stackbone.cache.findings.applied.read_index", removed)
+    with pytest.raises(CacheError, match=r"'photos' in the cache .* was removed just now"):
+        plan_forget(store, [], unused=True)
 
 
 def test_other_programs_files_are_passed_over(tmp_path: Path) -> None:
