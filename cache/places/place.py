@@ -15,7 +15,7 @@ from stackbone.cache.errors import CacheError, RemoteError, UsageError
 from stackbone.cache.places.listings import LISTINGS
 from stackbone.cache.places.object_path import ObjectPath
 from stackbone.cache.remote.listing import RemoteEntry
-from stackbone.cache.remote.url import is_url, protocol_of
+from stackbone.cache.remote.url import is_chain, is_url, protocol_of, shown
 
 Place = Path | ObjectPath
 """Of a cache, or of a file in it."""
@@ -32,21 +32,36 @@ def place_of(name: str | os.PathLike[str] | ObjectPath) -> Place:
     Raises
     ------
     UsageError
-        If it is a URL that was made a `Path`, which drops one of its slashes.
+        If it is a URL that lost a slash, as one does that is made a `Path`; if it is URLs one within another, or that
+        of a file of another machine.
     """
     if isinstance(name, ObjectPath):
         return name
+    if isinstance(name, str) and is_chain(name):
+        message = f"{shown(name)} is one URL within another. Give the last one alone: nothing is kept between"
+        raise UsageError(message)
     if isinstance(name, str) and is_url(name):
-        if protocol_of(name) not in ("file", "local"):
-            return ObjectPath(name)
-        from urllib.request import url2pathname  # which takes its time
-
-        return Path(url2pathname(name.split("://", 1)[1]))
+        return _folder_of(name) if protocol_of(name) in ("file", "local") else ObjectPath(name)
     path = Path(name)
-    if not isinstance(name, str) and path.parts and _COLLAPSED.fullmatch(path.parts[0]) and not path.exists():
-        message = f"{path} was a URL before it was a Path, which drops one of its slashes. Give the URL as text"
+    first = name.split("/")[0] if isinstance(name, str) else path.parts[0] if path.parts else ""
+    if _COLLAPSED.fullmatch(first) and not path.exists():
+        found, way_out = "is a URL with one slash", f"Type both of them; a folder of this name is ./{shown(str(name))}"
+        if not isinstance(name, str):
+            found, way_out = "was a URL before it was a Path, which drops one of its slashes", "Give the URL as text"
+        message = f"{shown(str(path))} {found}. {way_out}"
         raise UsageError(message)
     return path
+
+
+def _folder_of(url: str) -> Path:
+    """Return the folder of this machine that a URL names."""
+    host, slash, rest = url.split("://", 1)[1].partition("/")
+    if host not in ("", "localhost", ".", "..") and slash:
+        message = f"{shown(url)} is a file of the machine {shown(host)!r}. Give its path here, or file:///FOLDER"
+        raise UsageError(message)
+    from urllib.request import url2pathname  # which takes its time
+
+    return Path(url2pathname(f"/{rest}" if host == "localhost" else f"{host}{slash}{rest}"))
 
 
 def files_in(folder: Place, pattern: str) -> list[Place]:
