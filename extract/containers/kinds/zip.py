@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import lzma
 import struct
 import zipfile
@@ -14,10 +15,14 @@ from typing import BinaryIO
 import numpy as np
 
 from stackbone.cache.errors import ImageError, Malformed
+from stackbone.cache.text import counted
 from stackbone.extract.containers.container import ContainerKind, Member, is_of_content, safe_name, size_problem
-from stackbone.extract.containers.unpacking import UNPACKABLE, unpacked
 
 _ENCRYPTED, _PATCH = 1, 1 << 5  # bits of the general purpose flags, 4.4.4 of PKWARE's APPNOTE
+_UNPACKABLE = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+_LZMA_HEAD = 9  # bytes before the stream, 5.8.8 of the APPNOTE: version (2), size of properties (2), properties (5)
+_LZMA_VALUES = 9 * 5 * 5  # of the byte that says lc, lp and pb
+_LEAST_WINDOW = 4096
 _LOCAL_HEADER = struct.Struct("<4s22xHH")  # 4.3.7: mark, ..., bytes of the name and of what else precedes the content
 _MARK = b"PK\x03\x04"
 _ROW = np.dtype(
@@ -113,7 +118,7 @@ class ZipContainer:
                     message = "the header of a member is not where the directory says"
                     raise Malformed(message)
                 self._stream.seek(offset + _LOCAL_HEADER.size + sum(before))
-                return unpacked(_read(self._stream, packed), method, size, crc)
+                return _unpacked(_read(self._stream, packed), method, size, crc)
         except Malformed as exc:
             raise ImageError(str(exc)) from exc
 
@@ -125,13 +130,62 @@ def _read(stream: BinaryIO, size: int) -> bytes:
     return content
 
 
+def _unpacked(packed: bytes, method: int, size: int, crc: int) -> bytes:
+    """Return the content of a member, unpacked no further than the directory says.
+
+    Parameters
+    ----------
+    packed
+        Its bytes in the archive.
+    method
+        One of `_UNPACKABLE`.
+    size, crc
+        Of the content, as the archive's directory says.
+
+    Raises
+    ------
+    Malformed
+        If the content is longer, shorter, or another one. What is longer is not unpacked to its end.
+    """
+    if method == zipfile.ZIP_STORED:
+        content = packed
+    elif method == zipfile.ZIP_DEFLATED:
+        content = zlib.decompressobj(-zlib.MAX_WBITS).decompress(packed, size + 1)
+    elif method == zipfile.ZIP_BZIP2:
+        content = bz2.BZ2Decompressor().decompress(packed, size + 1)
+    else:
+        content = _without_lzma(packed, size + 1)
+    if len(content) > size:
+        message = f"a member is longer than the {size:,} bytes that its directory says, as in archive bombs"
+        raise Malformed(message)
+    if len(content) < size:
+        message = f"a member ends {counted(size - len(content), 'byte')} early"
+        raise Malformed(message)
+    if zlib.crc32(content) != crc:
+        message = "the CRC-32 of a member is another than its directory says"
+        raise Malformed(message)
+    return content
+
+
+def _without_lzma(packed: bytes, most: int) -> bytes:
+    if len(packed) < _LZMA_HEAD or packed[4] >= _LZMA_VALUES:
+        message = "a member has no header of LZMA"
+        raise Malformed(message)
+    rest, lc = divmod(packed[4], 9)
+    pb, lp = divmod(rest, 5)
+    # No more of a window is needed than there is content, though a header can ask for 4 GiB.
+    window = max(_LEAST_WINDOW, min(int.from_bytes(packed[5:9], "little"), most))
+    filters = [{"id": lzma.FILTER_LZMA1, "dict_size": window, "lc": lc, "lp": lp, "pb": pb}]
+    return lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=filters).decompress(packed[_LZMA_HEAD:], most)
+
+
 def _problem(info: zipfile.ZipInfo, name: str) -> str:
     """Return why a member is not taken; ``""`` if nothing speaks against it."""
     if not name:
         return "a name that leads out of the archive"
     if info.flag_bits & _ENCRYPTED:
         return "encrypted; unpack the archive with its password"
-    if info.compress_type not in UNPACKABLE or info.flag_bits & _PATCH:
+    if info.compress_type not in _UNPACKABLE or info.flag_bits & _PATCH:
         how = "as a patch" if info.flag_bits & _PATCH else f"by method {info.compress_type}"
         return f"compressed {how}, which Python does not unpack; unpack the archive"
     return size_problem(max(info.file_size, info.compress_size), info.compress_size)
