@@ -36,13 +36,11 @@ _ROW = np.dtype(
         ("method", np.uint16),
     ]
 )
-
-
 _MOST = 2**63 - 1
 
 
 class ZipContainer:
-    """A zip archive, open for reading; of its members it keeps the names, and 54 bytes each.
+    """A zip archive, open for reading; of its members it keeps the names, and 50 bytes each.
 
     Parameters
     ----------
