@@ -11,12 +11,13 @@ from typing import Any
 
 AUTH_MODE, AUTH_TOKEN = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN"  # of Ray, from version 2.52 on
 _USAGE = "RAY_USAGE_STATS_ENABLED"
+_CHANGED = (AUTH_MODE, AUTH_TOKEN, _USAGE, "PYTHONBREAKPOINT")  # the last by Ray itself
 
 
 @contextmanager
 def own_environment() -> Iterator[None]:
     """Let Ray report nothing over the network meanwhile; afterwards all that was set for it is as it was before."""
-    before = {name: os.environ.get(name) for name in (AUTH_MODE, AUTH_TOKEN, _USAGE)}
+    before = {name: os.environ.get(name) for name in _CHANGED}
     os.environ.setdefault(_USAGE, "0")
     try:
         yield

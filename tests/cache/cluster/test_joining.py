@@ -169,7 +169,7 @@ def test_a_run_that_is_killed_leaves_no_process(marked: str, monkeypatch: pytest
     wait_for_processes(marked, 0)
 
 
-NAMES = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_USAGE_STATS_ENABLED")
+NAMES = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_USAGE_STATS_ENABLED", "PYTHONBREAKPOINT")
 
 
 def environment() -> dict[str, str | None]:
@@ -187,9 +187,12 @@ def test_what_ray_is_told_ends_with_the_run(
         monkeypatch.setenv("RAY_AUTH_MODE", mode)
     before, seen = environment(), []
     fake = ModuleType("ray")
-    fake.__dict__.update(
-        is_initialized=lambda: False, shutdown=lambda: None, init=lambda **_: seen.append(environment())
-    )
+
+    def init(**_: object) -> None:
+        seen.append(environment())
+        os.environ["PYTHONBREAKPOINT"] = "of.ray"
+
+    fake.__dict__.update(is_initialized=lambda: False, shutdown=lambda: None, init=init)
     monkeypatch.setitem(sys.modules, "ray", fake)
     monkeypatch.setattr(joining, "check_ray", lambda _: None)
     with joined("local") as ray:
