@@ -24,6 +24,7 @@ from typing import Any
 from stackbone.cache.cluster.environment import AUTH_MODE, AUTH_TOKEN, own_environment, read_environment_again
 from stackbone.cache.disk.digest import usable_cores
 from stackbone.cache.errors import ClusterError, UsageError
+from stackbone.cache.text import typed
 
 AUTO, LOCAL = "auto", "local"
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:]+\]|[^\s/:@]+):(\d{1,5})")
@@ -38,11 +39,13 @@ _CURRENT = "ray/ray_current_cluster"  # where Ray notes the cluster that a machi
 def check_ray(address: str) -> None:
     """Raise `UsageError` if Ray is not installed, or a word is no address of a cluster."""
     if importlib.util.find_spec("ray") is None:
-        message = f"--ray {address} needs Ray, which is not installed here. Run `pip install 'stackbone[ray]'`"
+        message = (
+            f"{typed('--ray', address)} needs Ray, which is not installed here. Run `pip install 'stackbone[ray]'`"
+        )
         raise UsageError(message)
     if address not in (AUTO, LOCAL) and not _ADDRESS.fullmatch(address):
         message = (
-            f"--ray {address!r} is no address of a cluster: give HOST:PORT of its head, such as --ray 10.0.0.1:6379, "
+            f"{typed('--ray', address)} is no address of a cluster: give HOST:PORT of its head, such as --ray 10.0.0.1:6379, "
             f"{AUTO} for the one that this machine is in, or {LOCAL} for this machine alone"
         )
         raise UsageError(message)

@@ -52,7 +52,7 @@ def parse_part(text: str) -> ImagePart:
     number, of = (int(found[1]), int(found[2])) if found else (0, 0)
     if not 1 <= number <= of <= MOST_PARTS:
         message = (
-            f"--part {text!r} is no part: give its number, from 1, and how many parts there are (at most "
+            f"{typed('--part', text)} is no part: give its number, from 1, and how many parts there are (at most "
             f"{MOST_PARTS:,}), such as --part 3/16"
         )
         raise UsageError(message)

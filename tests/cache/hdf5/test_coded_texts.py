@@ -35,6 +35,27 @@ def test_a_coded_column_reads_as_the_list() -> None:
         coded[len(TEXTS)]
 
 
+@pytest.mark.parametrize("other", [[1, 2], [None, None], ["a", None], ["a", "c"], ["a"], ("a", "b"), "ab", b"ab", 1])
+def test_a_coded_column_differs_from_what_a_list_of_its_texts_differs_from(other: object) -> None:
+    coded = code_texts(["a", "b"])
+    assert (other == ["a", "b"]) is False
+    assert (coded == other) is False
+    assert (other == coded) is False
+
+
+def test_a_coded_column_equals_one_with_other_codes() -> None:
+    assert CodedTexts(["b", "a"], np.array([1, 0])) == code_texts(["a", "b"])
+    assert CodedTexts(["b", "a"], np.array([0, 1])) != code_texts(["a", "b"])
+
+
+@pytest.mark.parametrize("which", [1.0, None, "a", (0,)])
+def test_no_row_is_found_by_what_no_list_takes(which: int) -> None:
+    for texts in (TEXTS, code_texts(TEXTS)):
+        with pytest.raises(TypeError):
+            texts[which]
+    assert code_texts(TEXTS)[True] == TEXTS[True]
+
+
 def test_codes_take_a_byte_where_few_texts_differ() -> None:
     assert code_texts(TEXTS).codes.dtype == np.uint8
     assert code_texts([str(i) for i in range(300)]).codes.dtype == np.uint16
