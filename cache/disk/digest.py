@@ -54,6 +54,16 @@ class FileStamps:
         proven: NDArray[np.bool_] = (self.values[:, 0] >= 0) & (self.values == other.values).all(axis=1)
         return proven
 
+    def alike(self, now: FileStamps) -> NDArray[np.bool_]:
+        """Return (n,) bool: True where nothing tells that the bytes are others now.
+
+        More than `unchanged`: also where a file had changed just before it was hashed, and all else is as it was.
+        """
+        held = self.values[:, 0] >= 0
+        same = self.values == now.values
+        found: NDArray[np.bool_] = (now.values[:, 0] >= 0) & (same[:, 0] | ~held) & same[:, 1:].all(axis=1)
+        return found
+
 
 @dataclass(frozen=True)
 class FileDigests:

@@ -416,6 +416,8 @@ def test_a_cache_on_a_web_server_can_be_read_and_not_written(tmp_path: Path) -> 
             feature_set.append(SPEC, digests[:1], features_of(digests[:1], 32), {})
         with pytest.raises(CacheError, match="the server does not offer it"):
             write_scores(store.scores_folder, "ab", Origin("photos", ()), {"p": np.ones((1, 1), np.float32)})
+        with pytest.raises(CacheError, match="the server does not offer it"):
+            plan_forget(store, ["photos"], unused=False).run()
     assert len(local.feature_set("resnet50", SPEC).shards()) == 1
 
 
