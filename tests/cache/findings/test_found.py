@@ -176,7 +176,7 @@ def test_findings_lie_behind_a_url_too() -> None:
     store.write_dataset(index_of(1, 2))
     write_findings(store.root, "photos", {key(2): Finding(FAILED, "cut")})
     assert store.dataset("photos").reason == ["", "cut"]
-    assert verify(store).n_findings == 1
+    assert verify(store).n_part_findings == 1
     module.remove_findings(findings_files(store.root, "photos"))
     assert store.dataset("photos").reason == ["", ""]
 
@@ -234,8 +234,10 @@ def test_verify_counts_findings_and_forget_removes_them(store: FeatureStore) -> 
     store.write_dataset(index_of(1))
     write_findings(store.root, "photos", {key(1): Finding(FAILED, "cut")})
     found = verify(store)
-    assert (found.n_findings, found.findings) == (1, [])
-    assert "1 file of findings" in found.lines()[0]
+    assert (found.n_part_findings, found.findings) == (1, [])
+    told = found.to_dict()
+    assert (told["n_part_findings"], told["findings"]) == (1, [])
+    assert "1 file of what parts found out" in found.lines()[0]
     plan_forget(store, ["photos"], unused=False).run()
     assert not (store.root / "findings" / "photos").exists()
 
