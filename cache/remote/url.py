@@ -50,7 +50,7 @@ def has_password(url: str) -> bool:
     return _WITH_PASSWORD.match(url) is not None
 
 
-def joined(url: str, name: str) -> str:
+def join_url(url: str, name: str) -> str:
     """Return the URL of what has a name, posix and relative, in the folder of another."""
     return f"{url.rstrip('/')}/{name}" if not url.endswith("://") else f"{url}{name}"
 
