@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from stackbone.cache.errors import UsageError
 from stackbone.cache.text import printable
 
 _URL = re.compile(r"(?P<protocol>[A-Za-z][A-Za-z0-9+.-]*)://")
@@ -48,6 +49,16 @@ def is_chain(text: str) -> bool:
 def has_password(url: str) -> bool:
     """Return whether a URL holds a user and a password: some of those that servers give hold slashes."""
     return _WITH_PASSWORD.match(url) is not None
+
+
+def refuse_password(url: str) -> None:
+    """Raise `UsageError` if a URL holds a password."""
+    if has_password(url):
+        message = (
+            f"{shown(url)} was given with a password in it, which would be kept wherever the URL is. Give it without; "
+            "fsspec reads credentials from the environment or its own configuration"
+        )
+        raise UsageError(message)
 
 
 def join_url(url: str, name: str) -> str:

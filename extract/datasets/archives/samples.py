@@ -64,7 +64,7 @@ def has_samples(request: Request) -> bool:
 
 def are_samples(held: Held) -> bool:
     """Return whether the images of a tar archive have files of their own beside them, wherever these are stored."""
-    if getattr(kind_of(held.path), "name", "") == "zip":
+    if not held.others or getattr(kind_of(held.path), "name", "") == "zip":
         return False
     return _has_sides(held.images, {member.name for member in held.others})
 
