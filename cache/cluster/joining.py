@@ -45,8 +45,8 @@ def check_ray(address: str) -> None:
         raise UsageError(message)
     if address not in (AUTO, LOCAL) and not _ADDRESS.fullmatch(address):
         message = (
-            f"{typed('--ray', address)} is no address of a cluster: give HOST:PORT of its head, such as --ray 10.0.0.1:6379, "
-            f"{AUTO} for the one that this machine is in, or {LOCAL} for this machine alone"
+            f"{typed('--ray', address)} is no address of a cluster: give HOST:PORT of its head, such as "
+            f"--ray 10.0.0.1:6379, {AUTO} for the one that this machine is in, or {LOCAL} for this machine alone"
         )
         raise UsageError(message)
 

@@ -248,9 +248,9 @@ def _hash_files(
     def hash_one(i: int) -> tuple[int, bytes]:
         try:
             return i, sha256(paths[i])
-        except RemoteError:  # no fault of the image's
-            raise
         except OSError as exc:
+            if isinstance(exc, RemoteError) and not exc.of_one_object:  # no fault of the image's
+                raise
             reasons[i] = exc.strerror or str(exc)
             return i, b""
 

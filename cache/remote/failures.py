@@ -30,6 +30,7 @@ class Failure(Enum):
     ABSENT = "absent"
     NO_BUCKET = "no bucket"
     NO_CREDENTIALS = "no credentials"
+    BAD_CREDENTIALS = "bad credentials"
     DENIED = "denied"
     ELSEWHERE = "elsewhere"
     BUSY = "busy"
@@ -45,9 +46,12 @@ _CODES = {
     **dict.fromkeys(("NoSuchKey", "404", "410", "NoSuchVersion"), Failure.ABSENT),
     **dict.fromkeys(("PermanentRedirect", "TemporaryRedirect", "AuthorizationHeaderMalformed"), Failure.ELSEWHERE),
     **dict.fromkeys(("301", "307", "IllegalLocationConstraintException"), Failure.ELSEWHERE),
-    **dict.fromkeys(("401", "403", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"), Failure.DENIED),
+    **dict.fromkeys(
+        ("401", "InvalidAccessKeyId", "SignatureDoesNotMatch", "RequestTimeTooSkewed"), Failure.BAD_CREDENTIALS
+    ),
+    **dict.fromkeys(("ExpiredToken", "InvalidToken", "TokenRefreshRequired"), Failure.BAD_CREDENTIALS),
+    **dict.fromkeys(("403", "AccessDenied"), Failure.DENIED),
     "407": Failure.PROXY,
-    **dict.fromkeys(("ExpiredToken", "InvalidToken", "TokenRefreshRequired", "RequestTimeTooSkewed"), Failure.DENIED),
     **dict.fromkeys(("408", "425", "429", "500", "502", "503", "504", "509", "529"), Failure.BUSY),
     **dict.fromkeys(
         ("SlowDown", "InternalError", "ServiceUnavailable", "RequestTimeout", "OperationAborted"), Failure.BUSY
@@ -78,6 +82,7 @@ _CLASSES = {
     "PermissionError": Failure.DENIED,
     "FileNotFoundError": Failure.ABSENT,
 }
+_OF_ONE_OBJECT = (Failure.DENIED, Failure.OTHER)
 _PROXIES = {"ProxyConnectionError", "ProxyError", "ClientProxyConnectionError", "ClientHttpProxyError"} | {
     "InvalidProxiesConfigError"
 }
@@ -174,13 +179,15 @@ def refused(url: str, doing: str, kind: Failure, code: str, tries: int = 1) -> R
     bundle = {"s3": "AWS_CA_BUNDLE"}.get(protocol, "SSL_CERT_FILE")
     endpoint = ", and AWS_ENDPOINT_URL where it is not Amazon's" if protocol == "s3" else ""
     times = f", {tries} times" if tries > 1 else ""
+    no_rights = (
+        "the server refuses these credentials, or they do not allow it",
+        f"Check them and their rights; to give others, {keys}",
+    )
     reason, way_out = {
         Failure.NO_BUCKET: (f"there is no {place!r} at the server", "Create it, or check the name for a slip"),
         Failure.NO_CREDENTIALS: ("no usable credentials were found", f"To give some, {keys}"),
-        Failure.DENIED: (
-            "the server refuses these credentials, or they do not allow it",
-            f"Check them and their rights; to give others, {keys}",
-        ),
+        Failure.BAD_CREDENTIALS: no_rights,
+        Failure.DENIED: no_rights,
         Failure.ELSEWHERE: ("it is kept in another region than the one asked", "Set AWS_REGION to that of the bucket"),
         Failure.BUSY: (f"the server was too busy, or broke off{times}", "Run again later: what was committed is kept"),
         Failure.UNREACHABLE: (f"no server answers there{times}", f"Check the network and the address{endpoint}"),
@@ -195,4 +202,5 @@ def refused(url: str, doing: str, kind: Failure, code: str, tries: int = 1) -> R
         Failure.READ_ONLY: ("the server does not offer it", "Name a place that can be written"),
         Failure.OTHER: ("the server's answer was none that is known", "Check the URL, and run again"),
     }[kind]
-    return RemoteError(f"could not {doing} {shown(url)}: {reason} ({shown(code)}). {way_out}", reason)
+    message = f"could not {doing} {shown(url)}: {reason} ({shown(code)}). {way_out}"
+    return RemoteError(message, reason, of_one_object=kind in _OF_ONE_OBJECT)

@@ -95,8 +95,8 @@ class SampleColumns:
         table, wanted = Path("the samples"), self._wanted
         if wanted.path != TableColumns().path:
             message = (
-                f"{typed('--path-column', wanted.path)} describes a table, and the images of WebDataset shards are their "
-                "members. Leave it out."
+                f"{typed('--path-column', wanted.path)} describes a table, and the images of WebDataset shards are "
+                "their members. Leave it out."
             )
             raise UsageError(message)
         names = [name for name in self._columns if name not in self._nested]

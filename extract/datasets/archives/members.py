@@ -65,6 +65,11 @@ class Inventory:
         reason = why_not(extension) or missing_decoder(extension) or NO_IMAGE
         self.found.skip_file(reason, f"{path}/{name}")
 
+    def skip_beside(self, archives: Archives) -> None:
+        """Count what lies in the folder of archives and is none."""
+        for path in archives.beside:
+            self.found.skip_file("beside archives, which alone are read; name it by itself", path)
+
     def refuse_damaged(self, root: Path) -> None:
         """Raise `DatasetError` if no image was found and archives are damaged; to be asked at the end."""
         if self.faults and not any(n for _, n in self.faults.values()):

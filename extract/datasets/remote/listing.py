@@ -152,7 +152,8 @@ def _of_folder(request: Request, url: str) -> Remote:
         return Remote(KINDS["columns"], lambda given: list_tables(given, layout))
     archives = [path for path in others if is_archive(path)]
     if archives and not found.images:
-        request.known["archives"] = archives_at(root, title, archives)
+        beside = [*found.tables, *(path for path in others if not is_archive(path))]
+        request.known["archives"] = archives_at(root, title, archives, beside)
         return _archives(request)
     videos = [path for path in others if is_video(path)]
     if videos and not found.images:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from stackbone.cache import Digests, UsageError
 from stackbone.cache.disk.digest_sets import digest_heads
+from stackbone.cache.text import typed
 
 MOST_PARTS = 1_000_000
 _FORM = re.compile(r"(\d{1,9})/(\d{1,9})")

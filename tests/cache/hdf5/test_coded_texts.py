@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import sys
+import tracemalloc
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -129,12 +131,55 @@ def test_a_text_that_no_row_has_is_not_written(tmp_path: Path) -> None:
     assert (tmp_path / "made.h5").read_bytes() == expected
 
 
-def test_a_read_index_takes_less_than_a_hundred_bytes_an_image_beside_its_paths(tmp_path: Path) -> None:
+def bytes_of_an_image(path: Path, index: DatasetIndex) -> float:
+    """Return what an index that is read again takes in memory for each image, beside its paths."""
+    write_index(path, index)
+    read_index(path)  # what is imported at the first time is none of it
+    tracemalloc.start()
+    try:
+        found = read_index(path)
+        taken = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    return (taken - sys.getsizeof(found.path) - sum(map(sys.getsizeof, found.path))) / len(found)
+
+
+@pytest.mark.parametrize(("rows_each", "most"), [(100_000, 72), (10, 80), (3, 100)])
+def test_a_read_index_takes_at_most_a_hundred_bytes_an_image_beside_its_paths(
+    tmp_path: Path, rows_each: int, most: int
+) -> None:
+    n = 220_000  # 73,333 groups of three: more than two bytes tell apart
+    index = replace(index_of(n), columns={}, group=[f"patient {i // rows_each}" for i in range(n)])
+    assert bytes_of_an_image(tmp_path / "made.h5", index) <= most
+
+
+def test_many_texts_in_no_order_are_coded_too(tmp_path: Path) -> None:
+    n = 400_000
+    groups = np.random.default_rng(0).integers(0, n // 3, n)  # in the first piece of it nearly all differ
+    index = replace(index_of(n), columns={}, group=[f"patient {i}" for i in groups.tolist()])
+    write_index(tmp_path / "made.h5", index)
+    found = read_index(tmp_path / "made.h5").group
+    assert isinstance(found, CodedTexts)
+    assert found == index.group
+
+
+def test_texts_that_nearly_all_differ_take_no_more_than_a_list_of_them(tmp_path: Path) -> None:
+    n = 90_000
+    index = replace(index_of(n), columns={}, group=[f"patient {i}" for i in range(n)])
+    write_index(tmp_path / "made.h5", index)
+    found = read_index(tmp_path / "made.h5")
+    assert type(found.group) is list
+    assert found.group == index.group
+
+
+def test_one_long_text_among_many_costs_no_room_for_each_when_written(tmp_path: Path) -> None:
     n = 20_000
-    write_index(tmp_path / "made.h5", replace(index_of(n), group=[""] * n, columns={}))
-    index = read_index(tmp_path / "made.h5")
-    taken = index.image_sha256.nbytes + index.status.nbytes + index.stamps.values.nbytes
-    for texts in (index.label, index.split, index.group, index.reason):
-        assert isinstance(texts, CodedTexts)
-        taken += texts.codes.nbytes
-    assert taken <= 100 * n
+    group = code_texts([f"patient {i}" for i in range(n - 1)] + ["x" * 4_000])
+    tracemalloc.start()
+    try:
+        write_index(tmp_path / "made.h5", replace(index_of(n), columns={}, group=group))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < n * 4_000  # bytes, of all of them as wide as the longest
+    assert read_index(tmp_path / "made.h5").group == group

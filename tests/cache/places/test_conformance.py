@@ -48,6 +48,7 @@ from stackbone.cache.upkeep.set_aside import SET_ASIDE
 from stackbone.cache.upkeep.summary import summarise
 from stackbone.cache.upkeep.verify import verify
 from tests.made.caches import SPEC, features_of, make_digests, make_index
+from tests.made.sealing import resealed
 from tests.made.servers import as_endpoint, s3_server, web_server
 
 MOST = 1 << 24
@@ -251,9 +252,14 @@ class CacheContract:
         write_whole(feature_set.folder / "part-x.h5", b"")
         with pytest.raises(CorruptFileError):
             feature_set.digests()
-        newer = read_place(feature_set.shards()[0], MOST).replace(b"stackbone-features 2\n", b"stackbone-features 3\n")
-        write_whole(feature_set.folder / "part-x.h5", newer)
-        with pytest.raises((NewerVersionError, CorruptFileError)):
+        shard = read_place(next(each for each in feature_set.shards() if each.name != "part-x.h5"), MOST)
+        write_whole(
+            feature_set.folder / "part-x.h5", shard.replace(b"stackbone-features 2\n", b"stackbone-features 3\n")
+        )
+        with pytest.raises(CorruptFileError, match="SHA-256"):  # who changed the version broke the seal
+            feature_set.digests()
+        write_whole(feature_set.folder / "part-x.h5", resealed(shard, version=3))
+        with pytest.raises(NewerVersionError, match="version is 3, this one reads up to 2"):
             feature_set.digests()
 
     def test_compaction_makes_shards_fewer_and_changes_no_row(
@@ -410,6 +416,8 @@ def test_a_cache_on_a_web_server_can_be_read_and_not_written(tmp_path: Path) -> 
             feature_set.append(SPEC, digests[:1], features_of(digests[:1], 32), {})
         with pytest.raises(CacheError, match="the server does not offer it"):
             write_scores(store.scores_folder, "ab", Origin("photos", ()), {"p": np.ones((1, 1), np.float32)})
+        with pytest.raises(CacheError, match="the server does not offer it"):
+            plan_forget(store, ["photos"], unused=False).run()
     assert len(local.feature_set("resnet50", SPEC).shards()) == 1
 
 

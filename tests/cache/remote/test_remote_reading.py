@@ -376,8 +376,9 @@ def test_messages_hold_no_passwords_and_no_signatures() -> None:
 
 
 def test_an_error_of_a_server_is_an_oserror_with_the_reason_alone_and_survives_a_process() -> None:
-    error = RemoteError("could not read s3://b/x: no such thing. Do that", "no such thing")
+    error = RemoteError("could not read s3://b/x: no such thing. Do that", "no such thing", of_one_object=True)
     assert isinstance(error, OSError)
+    assert pickle.loads(pickle.dumps(error)).of_one_object
     copy = pickle.loads(pickle.dumps(error))
     assert (type(copy), str(copy), copy.strerror) == (RemoteError, str(error), "no such thing")
 
