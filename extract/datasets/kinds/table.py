@@ -14,6 +14,7 @@ from pathlib import Path
 from stackbone.cache.errors import DatasetError, UsageError
 from stackbone.cache.labels.sets import SETS
 from stackbone.cache.text import counted, typed
+from stackbone.extract.datasets.columns.meaning import NOTES
 from stackbone.extract.datasets.corrections import corrected
 from stackbone.extract.datasets.folders.anchor import Anchor
 from stackbone.extract.datasets.further import Further, gather
@@ -163,7 +164,8 @@ def _recognises(request: Request) -> bool:
 def _read(request: Request) -> Listing:
     path = Path(request.paths[0])
     if request.labels is None:
-        return _listed(path, path.parent, path.stem, request.columns)
+        listing = _listed(path, path.parent, path.stem, request.columns)
+        return replace(listing, notes=[*request.known.get(NOTES, ()), *listing.notes])
     _check_labels(path, request.labels, request.columns)
     if request.only_listed:
         return _listed(request.labels, path, path.name, request.columns)
