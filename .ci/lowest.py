@@ -5,7 +5,7 @@ import sys
 import tomllib
 from pathlib import Path
 
-_DECLARED = re.compile(r"(?P<name>[\w.-]+)\s*>=\s*(?P<version>[\w.]+)\s*(?P<marker>;.*)?")
+_DECLARED = re.compile(r"(?P<name>[\w.-]+)(?:\[[\w,-]+\])?\s*>=\s*(?P<version>[\w.]+)\s*(?P<marker>;.*)?")
 
 
 def lowest_versions(pyproject: str) -> list[str]:

@@ -82,14 +82,19 @@ class NewerVersionError(CacheError):
 
 
 class RemoteError(StackboneError, OSError):
-    """A server behind a URL could not be asked; its `strerror`, as of any OSError, is the reason alone."""
+    """A server behind a URL could not be asked, or refuses; its `strerror`, as of any OSError, is the reason alone.
 
-    def __init__(self, message: str, reason: str = "") -> None:
+    Where `of_one_object`, it may well be that the server gives every other object: one that cannot be read is left out
+    for it, as a file is that may not be read. Any other failure ends what is done.
+    """
+
+    def __init__(self, message: str, reason: str = "", *, of_one_object: bool = False) -> None:
         super().__init__(message)
         self.strerror = reason or message
+        self.of_one_object = of_one_object
 
-    def __reduce__(self) -> tuple[type[RemoteError], tuple[str, str]]:
-        return type(self), (str(self), self.strerror or "")
+    def __reduce__(self) -> tuple[type[RemoteError], tuple[str, str], dict[str, bool]]:
+        return type(self), (str(self), self.strerror or ""), {"of_one_object": self.of_one_object}
 
 
 class ClusterError(StackboneError):

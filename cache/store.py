@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from stackbone.cache.boxes.box_file import FOLDER as BOXES
 from stackbone.cache.boxes.box_file import boxes_path, read_boxes, remove_boxes, write_boxes
 from stackbone.cache.boxes.box_table import BoxTable
+from stackbone.cache.corrections.batch import FOLDER as CORRECTIONS
 from stackbone.cache.corrections.batch import Batch, read_batches, remove_batch, write_batch
 from stackbone.cache.corrections.corrected import correct
 from stackbone.cache.disk.digest import Digests
@@ -22,7 +23,7 @@ from stackbone.cache.feature_set import FeatureSet
 from stackbone.cache.findings.applied import read_whole_index
 from stackbone.cache.findings.found import FOLDER as FINDINGS
 from stackbone.cache.places.object_path import ObjectPath
-from stackbone.cache.places.place import Place, make_room, modified_ns, place_of, remove_left_over
+from stackbone.cache.places.place import Place, look_afresh, make_room, modified_ns, place_of, remove_left_over
 from stackbone.cache.records.given import check_given_name, given_digests, given_features, given_spec
 from stackbone.cache.records.index import DatasetIndex, index_path, is_dataset_name, uncorrected, write_index
 from stackbone.cache.records.spec import FeatureSpec, feature_set_id, full_name, parse_feature_set_id
@@ -220,6 +221,7 @@ class FeatureStore:
 
     def undo_corrections(self, dataset: str) -> Batch | None:
         """Take the last batch of corrections back, and return it; None where there is none; errors as `corrected`."""
+        look_afresh(self.root / CORRECTIONS / dataset)  # the last of them may be another machine's
         while found := read_batches(self.root, dataset):
             path, batch = found.popitem()
             with suppress(FileNotFoundError):  # taken back by another run just now, which says so: the next one is ours

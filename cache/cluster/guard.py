@@ -1,48 +1,53 @@
-"""A Ray cluster of this machine alone, for one run: it ends when the process that asked for it does, however that ends.
+"""What watches over a Ray cluster of this machine alone: none of its processes outlives the one that asked for it.
 
-Run as a script: it is told by its standard input, which closes when that process is gone, even by ``kill -9``. Ray's
-own processes are children of this one, so that none of them can outlive it.
+Run as a script: it is told by its standard input, which closes when that process is gone, even by ``kill -9``. It
+never calls Ray, which may hang: `own_cluster` does, and is its child, as all become that Ray leaves behind.
 """
 
 from __future__ import annotations
 
 import ctypes
-import json
-import logging
 import os
+import select
 import signal
+import subprocess
 import sys
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 _ADOPT_ORPHANS = 36  # PR_SET_CHILD_SUBREAPER of Linux
-_MOST_SECONDS = 5.0
+_SHUTDOWN_SECONDS = 8.0  # for a cluster that had started to end by itself
+_MOST_SECONDS = 5.0  # to end what is left
 
 
-def main(options: dict[str, Any]) -> None:
-    """Start Ray, tell its address on standard output as JSON, and end it when standard input closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal's Ctrl-C the run itself is told
-    told = os.fdopen(os.dup(sys.stdout.fileno()), "w")
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Ray prints what nobody reads
+def main(options: str) -> None:
+    """Start a cluster, pass on what it tells of itself, and end it when standard input closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal's Ctrl-C the run itself is told; children, too
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_ADOPT_ORPHANS, 1, 0, 0, 0)
+    command = [sys.executable, str(Path(__file__).with_name("own_cluster.py")), options]
+    cluster = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
-        import ray
-
-        ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR, **options)
-        answer = {"address": ray.get_runtime_context().gcs_address}
-    except Exception as exc:  # whatever it is, who asked tells it
-        answer = {"error": f"{type(exc).__name__}: {exc}"}
-    try:
-        told.write(json.dumps(answer) + "\n")
-        told.flush()
-        sys.stdin.buffer.read()
+        if _has_told(cluster):
+            sys.stdin.buffer.read()
+            with suppress(subprocess.TimeoutExpired):
+                cluster.communicate(timeout=_SHUTDOWN_SECONDS)
     finally:
-        with suppress(Exception):
-            ray.shutdown()
         _end_children()
+
+
+def _has_told(cluster: subprocess.Popen[bytes]) -> bool:
+    """Pass on the line that a cluster tells when it has started or failed; False if it is not to be waited for."""
+    assert cluster.stdout
+    ready, _, _ = select.select([sys.stdin, cluster.stdout], [], [])
+    if sys.stdin in ready:
+        return False
+    line = cluster.stdout.readline()
+    with suppress(BrokenPipeError):
+        sys.stdout.buffer.write(line)
+        sys.stdout.flush()
+    return bool(line)
 
 
 def _end_children() -> None:
@@ -72,4 +77,4 @@ def _children() -> list[int]:
 
 
 if __name__ == "__main__":
-    main(json.loads(sys.argv[1]))
+    main(sys.argv[1])

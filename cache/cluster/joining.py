@@ -21,8 +21,10 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from stackbone.cache.cluster.environment import AUTH_MODE, AUTH_TOKEN, own_environment, read_environment_again
 from stackbone.cache.disk.digest import usable_cores
 from stackbone.cache.errors import ClusterError, UsageError
+from stackbone.cache.text import typed
 
 AUTO, LOCAL = "auto", "local"
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:]+\]|[^\s/:@]+):(\d{1,5})")
@@ -31,26 +33,27 @@ _ANSWER_SECONDS = 5.0
 _START_SECONDS = 60.0
 _END_SECONDS = 15.0
 _PAUSE_SECONDS = 0.05
-_AUTH, _TOKEN = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN"  # of Ray, from version 2.52 on
 _CURRENT = "ray/ray_current_cluster"  # where Ray notes the cluster that a machine is in
 
 
 def check_ray(address: str) -> None:
     """Raise `UsageError` if Ray is not installed, or a word is no address of a cluster."""
     if importlib.util.find_spec("ray") is None:
-        message = f"--ray {address} needs Ray, which is not installed here. Run `pip install 'stackbone[ray]'`"
+        message = (
+            f"{typed('--ray', address)} needs Ray, which is not installed here. Run `pip install 'stackbone[ray]'`"
+        )
         raise UsageError(message)
     if address not in (AUTO, LOCAL) and not _ADDRESS.fullmatch(address):
         message = (
-            f"--ray {address!r} is no address of a cluster: give HOST:PORT of its head, such as --ray 10.0.0.1:6379, "
-            f"{AUTO} for the one that this machine is in, or {LOCAL} for this machine alone"
+            f"{typed('--ray', address)} is no address of a cluster: give HOST:PORT of its head, such as "
+            f"--ray 10.0.0.1:6379, {AUTO} for the one that this machine is in, or {LOCAL} for this machine alone"
         )
         raise UsageError(message)
 
 
 @contextmanager
 def joined(address: str, *, object_store_bytes: int | None = None) -> Iterator[Any]:
-    """Yield the module `ray`, connected to a cluster; afterwards no process of ours is left.
+    """Yield the module `ray`, connected to a cluster; afterwards no process of ours is left, nor a variable.
 
     Parameters
     ----------
@@ -68,17 +71,18 @@ def joined(address: str, *, object_store_bytes: int | None = None) -> Iterator[A
         If the cluster does not answer within ten seconds, has another version of Ray or Python, or none can be started.
     """
     check_ray(address)
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is reported over the network
     if "ray" in sys.modules and importlib.import_module("ray").is_initialized():  # by the caller
         yield importlib.import_module("ray")
         return
     with ExitStack() as stack:
+        stack.enter_context(own_environment())
         place = _own_place() if address == AUTO else None if address == LOCAL else address
         if place is None:
             place = stack.enter_context(_started(object_store_bytes))
         else:
             _check_answers(place, address)
-        ray = importlib.import_module("ray")  # which reads once, now, whether a token is asked for
+        read_environment_again()
+        ray = importlib.import_module("ray")  # which reads once whether a token is asked for
         with _own_signals():
             try:
                 ray.init(address=place, log_to_driver=False, logging_level=logging.ERROR)
@@ -92,7 +96,8 @@ def joined(address: str, *, object_store_bytes: int | None = None) -> Iterator[A
 
 def _own_place() -> str | None:
     """Return the address of the cluster that this machine is in; None if it is in none that is alive."""
-    if named := os.environ.get("RAY_ADDRESS"):
+    named = os.environ.get("RAY_ADDRESS", "")
+    if named not in ("", AUTO):  # which Ray takes for none
         return None if named == LOCAL else named
     noted = Path(os.environ.get("RAY_TMPDIR") or "/tmp", _CURRENT)
     try:
@@ -132,14 +137,14 @@ def _silent_message(place: str, asked: str, reason: str) -> str:
 def _check_health(place: str) -> str | None:
     """Return why a cluster's head is not well, or None; if it wants a token that is here, this process will show it."""
     check = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", place]
-    modes = [os.environ[_AUTH]] if _AUTH in os.environ else ["disabled", "token"]
+    modes = [os.environ[AUTH_MODE]] if AUTH_MODE in os.environ else ["disabled", "token"]
     asked = {
         mode: subprocess.Popen(
             check,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            env={**os.environ, _AUTH: mode},
+            env={**os.environ, AUTH_MODE: mode},
         )
         for mode in modes
     }
@@ -148,7 +153,7 @@ def _check_health(place: str) -> str | None:
         while asked and time.monotonic() < until:
             for mode, check_run in [*asked.items()]:
                 if check_run.poll() == 0:
-                    os.environ.setdefault(_AUTH, mode)
+                    os.environ.setdefault(AUTH_MODE, mode)
                     return None
                 if check_run.poll() is not None:
                     asked.pop(mode)
@@ -177,10 +182,8 @@ def _connects(place: str) -> str | None:
 @contextmanager
 def _started(object_store_bytes: int | None) -> Iterator[str]:
     """Start a cluster of this machine alone, yield its address, and end it; see `cache.cluster.guard`."""
-    os.environ.setdefault(_AUTH, "token")
-    os.environ.setdefault(_TOKEN, secrets.token_hex(32))  # nobody else on this machine gets in
-    if "ray" in sys.modules:
-        _read_token_again()
+    os.environ.setdefault(AUTH_MODE, "token")
+    os.environ.setdefault(AUTH_TOKEN, secrets.token_hex(32))  # nobody else on this machine gets in
     options: dict[str, int] = {"num_cpus": usable_cores()}
     if object_store_bytes:
         options["object_store_memory"] = object_store_bytes
@@ -206,14 +209,6 @@ def _started(object_store_bytes: int | None) -> Iterator[str]:
             guard.wait()
         if guard.stdout:
             guard.stdout.close()
-
-
-def _read_token_again() -> None:
-    """Let Ray, which was imported before, see the token, as its own way to start a cluster does."""
-    with suppress(Exception):  # a version without tokens
-        inner: Any = importlib.import_module("ray._raylet")
-        inner.Config.initialize("")
-        inner.AuthenticationTokenLoader.instance().reset_cache()
 
 
 def _first_line(guard: subprocess.Popen[bytes]) -> dict[str, str]:

@@ -14,7 +14,7 @@ from stackbone.cache.hdf5 import writing as hdf5
 from stackbone.cache.hdf5.opening import open_checked
 from stackbone.cache.hdf5.texts import read_texts, write_texts
 from stackbone.cache.labels.forms import FORMS
-from stackbone.cache.places.place import Place, files_in, make_room, remove, write_whole
+from stackbone.cache.places.place import Place, files_in, look_afresh, make_room, remove, write_whole
 
 FORMAT = "stackbone-corrections"
 FOLDER = "corrections"
@@ -76,6 +76,7 @@ def write_batch(cache_root: Place, dataset: str, batch: Batch) -> Place:
     CacheError
         If the cache cannot be written.
     """
+    look_afresh(cache_root / FOLDER / dataset)  # the last of them may be another machine's
     last = batch_files(cache_root, dataset)[-1:]
     number = int(last[0].name[:_DIGITS]) + 1 if last else 1
     if number > _MOST:
@@ -92,7 +93,7 @@ def write_batch(cache_root: Place, dataset: str, batch: Batch) -> Place:
         hdf5.write_column(file, "image_sha256", batch.image_sha256)
     path = cache_root / FOLDER / dataset / f"{number:0{_DIGITS}d}-{uuid.uuid4().hex[:8]}.h5"
     make_room(path.parent)
-    write_whole(path, hdf5.sealed_image(FORMAT, memory))
+    write_whole(path, hdf5.sealed_image(FORMAT, memory), never_changes=True)
     return path
 
 

@@ -54,6 +54,16 @@ class FileStamps:
         proven: NDArray[np.bool_] = (self.values[:, 0] >= 0) & (self.values == other.values).all(axis=1)
         return proven
 
+    def alike(self, now: FileStamps) -> NDArray[np.bool_]:
+        """Return (n,) bool: True where nothing tells that the bytes are others now.
+
+        More than `unchanged`: also where a file had changed just before it was hashed, and all else is as it was.
+        """
+        held = self.values[:, 0] >= 0
+        same = self.values == now.values
+        found: NDArray[np.bool_] = (now.values[:, 0] >= 0) & (same[:, 0] | ~held) & same[:, 1:].all(axis=1)
+        return found
+
 
 @dataclass(frozen=True)
 class FileDigests:
@@ -238,9 +248,9 @@ def _hash_files(
     def hash_one(i: int) -> tuple[int, bytes]:
         try:
             return i, sha256(paths[i])
-        except RemoteError:  # no fault of the image's
-            raise
         except OSError as exc:
+            if isinstance(exc, RemoteError) and not exc.of_one_object:  # no fault of the image's
+                raise
             reasons[i] = exc.strerror or str(exc)
             return i, b""
 

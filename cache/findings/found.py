@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from stackbone.cache.errors import Malformed
 from stackbone.cache.hdf5 import writing as hdf5
 from stackbone.cache.hdf5.opening import open_checked
 from stackbone.cache.hdf5.texts import read_texts, write_texts
-from stackbone.cache.places.place import Place, files_in, make_room, remove, write_whole
+from stackbone.cache.places.place import Place, files_in, look_afresh, make_room, remove, write_whole
 
 FORMAT = "stackbone-findings"
 FOLDER = "findings"
@@ -26,6 +26,8 @@ READ, FAILED, UNREAD = 0, 1, 2
 """An image was embedded; its bytes cannot be; its file could not be read this time."""
 
 _FILE = re.compile(r"\d{8}T\d{12}-[0-9a-f]{8}\.h5")
+_TIME = "%Y%m%dT%H%M%S%f"
+_TICK = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ def findings_files(cache_root: Place, dataset: str) -> list[Place]:
 
 
 def write_findings(cache_root: Place, dataset: str, findings: Mapping[bytes, Finding]) -> Place:
-    """Commit what was found out about images, by their digests of 32 bytes; return the file.
+    """Commit what was found out about images, by their digests of 32 bytes, after what is there; return the file.
 
     Raises
     ------
@@ -62,11 +64,21 @@ def write_findings(cache_root: Place, dataset: str, findings: Mapping[bytes, Fin
         write_texts(file, "reason", dataset, [each.reason for each in findings.values()])
         hdf5.write_column(file, "image_sha256", np.frombuffer(b"".join(findings), np.uint8).reshape(-1, DIGEST_BYTES))
         hdf5.write_compressed(file, "status", np.array([each.status for each in findings.values()], np.uint8))
-    name = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{uuid.uuid4().hex[:8]}.h5"
-    path = cache_root / FOLDER / dataset / name
-    make_room(path.parent)
-    write_whole(path, hdf5.sealed_image(FORMAT, memory))
+    folder = cache_root / FOLDER / dataset
+    make_room(folder)
+    look_afresh(folder)  # the last file may be another machine's
+    path = folder / f"{_time_after(findings_files(cache_root, dataset)):{_TIME}}-{uuid.uuid4().hex[:8]}.h5"
+    write_whole(path, hdf5.sealed_image(FORMAT, memory), never_changes=True)
     return path
+
+
+def _time_after(files: Sequence[Place]) -> datetime:
+    """Return the time that the next file is named by: now, or later where the last was written by a clock ahead."""
+    now = datetime.now(UTC)
+    for path in reversed(files):
+        with suppress(ValueError, OverflowError):  # digits that are no time, as no writer names a file
+            return max(now, datetime.strptime(path.name.partition("-")[0], _TIME).replace(tzinfo=UTC) + _TICK)
+    return now
 
 
 def read_with_version(path: Place) -> tuple[dict[bytes, Finding], int, int]:

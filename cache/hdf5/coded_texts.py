@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import chain
+from operator import eq, index
 from typing import Any, SupportsIndex, overload
 
 import numpy as np
@@ -18,7 +19,9 @@ Codes = NDArray[np.unsignedinteger[Any]]
 class CodedTexts(Sequence[str]):
     """A sequence of texts that takes one to four bytes for each, beside the different ones.
 
-    It equals a list of the same texts, and NumPy makes the same array of it.
+    It is read as a list is, equals a list of the same texts and no tuple, and NumPy makes an array of it, whose items
+    may be wider than those of the list's. It cannot be changed, added to, repeated, ordered against another, or turned
+    into JSON: for these, make a list of it with ``list(texts)``.
 
     Parameters
     ----------
@@ -44,16 +47,16 @@ class CodedTexts(Sequence[str]):
     def __getitem__(self, which: SupportsIndex | slice) -> str | CodedTexts:
         if isinstance(which, slice):
             return CodedTexts(self.names, self.codes[which])
-        return self.names[int(self.codes[which])]
+        return self.names[int(self.codes[index(which)])]
 
     def __iter__(self) -> Iterator[str]:
         for start in range(0, len(self.codes), _PIECE):
             yield from map(self.names.__getitem__, self.codes[start : start + _PIECE].tolist())
 
     def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Sequence) or isinstance(other, str | bytes):
+        if not isinstance(other, list | CodedTexts):
             return NotImplemented
-        return len(self) == len(other) and all(map(str.__eq__, self, other))
+        return len(self) == len(other) and all(map(eq, self, other))
 
     __hash__ = None  # type: ignore[assignment]  # as of a list
 

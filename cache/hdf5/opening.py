@@ -236,7 +236,8 @@ def _source(path: Place, kind: str, opened: OpenFile) -> tuple[Source, Seal | No
 def opened(path: Place, refill: str = _REFILL, *, in_pieces: bool = False) -> Iterator[OpenFile]:
     """Yield a regular file, open; raise errors of the cache, as `open_checked` does."""
     try:
-        with open_place(path, in_pieces=in_pieces) as found:
+        begins = (START, SIGNATURE)
+        with open_place(path, begins=begins, most=MAX_FILE_BYTES, in_pieces=in_pieces) as found:
             yield found
     except (FileNotFoundError, RemoteError):
         raise

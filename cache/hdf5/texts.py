@@ -14,7 +14,8 @@ from stackbone.cache.hdf5.column import Column
 from stackbone.cache.hdf5.writing import create_compressed
 
 _PIECE_BYTES = 16 << 20
-_MOST_CODED = 1 << 16  # different texts, up to which a column is kept coded
+_FEW = 1 << 16  # different texts, which cost little however few rows share them
+_LEAST_ROWS_EACH = 1.25  # from which codes take less than the texts that they save
 
 
 def encode_texts(dataset: str, texts: Sequence[str]) -> list[bytes]:
@@ -40,8 +41,12 @@ def write_texts(file: h5py.File, name: str, dataset: str, texts: Sequence[str]) 
     if isinstance(texts, CodedTexts):
         used = set(texts.used())
         names = encode_texts(dataset, [each if code in used else "" for code, each in enumerate(texts.names)])
-        known = np.array(names or [b""])
-        _write(file, name, len(texts), max(map(len, names), default=0), lambda rows: known[texts.codes[rows]])
+
+        def of_rows(rows: slice) -> NDArray[np.bytes_]:
+            codes, row_of = np.unique(texts.codes[rows], return_inverse=True)
+            return np.array([names[code] for code in codes.tolist()])[row_of]
+
+        _write(file, name, len(texts), max(map(len, names), default=0), of_rows)
     else:
         encoded = encode_texts(dataset, texts)
         _write(file, name, len(texts), max(map(len, encoded), default=0), lambda rows: np.array(encoded[rows]))
@@ -67,7 +72,7 @@ def read_texts(column: Column) -> list[str]:
 
 
 def read_coded(column: Column) -> Texts:
-    """Return a column of texts of which many are equal, as `CodedTexts`; as a list where too many differ."""
+    """Return a column of texts of which many are equal, as `CodedTexts`; as a list where nearly all differ."""
     known: dict[bytes, int] = {}
     codes = np.empty(len(column), np.uint32)
     start = 0
@@ -77,7 +82,7 @@ def read_coded(column: Column) -> Texts:
         numbers = [known.setdefault(content, len(known)) for content in piece[starts].tolist()]
         codes[start : start + len(piece)] = np.repeat(numbers, np.diff(starts, append=len(piece)))
         start += len(piece)
-        if len(known) > _MOST_CODED:
+        if len(known) > max(_FEW, max(start, len(column) / 2) / _LEAST_ROWS_EACH):
             return read_texts(column)
     return CodedTexts([_decoded(content) for content in known], codes)
 

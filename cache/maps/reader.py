@@ -70,7 +70,7 @@ class MapReader:
         self._id, self._header, self._read_each = identity, header, read_each
         self.levels = _levels_of(identity, header)
         self.side = header.spec.input_size[0]
-        self._proven: dict[Place, Stamp] = {}
+        self._proven: dict[Place, Stamp | None] = {}
         self._index = self._list()
 
     def has(self, digests: Digests) -> NDArray[np.bool_]:

@@ -37,7 +37,7 @@ class ShardRows:
     header: ShardHeader
     seal: Seal
 
-    def read(self, rows: NDArray[np.int64], into: NDArray[np.float16], proven: Stamp | None) -> Stamp:
+    def read(self, rows: NDArray[np.int64], into: NDArray[np.float16], proven: Stamp | None) -> Stamp | None:
         """Read some rows, and prove all of them before, unless the file is the one that was proven.
 
         Parameters
@@ -51,8 +51,8 @@ class ShardRows:
 
         Returns
         -------
-        tuple of int
-            Of the file whose rows are proven now.
+        tuple of int or None
+            Of the file whose rows are proven now; None if nothing tells whether it stays the same one.
 
         Raises
         ------
@@ -65,7 +65,7 @@ class ShardRows:
         """
         with opened(self.path, in_pieces=True) as file:
             stamp = file.stamp()
-            if stamp != proven:
+            if stamp is None or stamp != proven:
                 self._prove(file)
             for row, target in zip(rows, into, strict=True):
                 content = file.read_at(self.seal.start + int(row) * self.header.row_bytes, self.header.row_bytes)

@@ -49,6 +49,13 @@ class Listings:
                 url = url.rpartition("/")[0]
                 self._seen.pop(url, None)
 
+    def outdate_below(self, folder: str) -> None:
+        """Forget the listings of a folder, of those above it, and of all that are in it: others may have written."""
+        self.outdate(f"{folder}/")
+        with self._lock:
+            for each in [url for url in self._seen if url.startswith(f"{folder}/")]:
+                del self._seen[each]
+
 
 LISTINGS = Listings()
 """Of this process: one writer in it must not look at what another has outdated."""

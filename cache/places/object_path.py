@@ -12,7 +12,7 @@ from stackbone.cache.remote.objects import copy_object, delete_object, get_objec
 from stackbone.cache.remote.url import joined, shown
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True, order=True, repr=False)
 class ObjectPath:
     """A URL, of an object or of a folder of them. A folder is there as long as something is in it.
 
@@ -30,6 +30,9 @@ class ObjectPath:
 
     def __str__(self) -> str:
         return shown(self.url)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r})"
 
     def __truediv__(self, name: str) -> ObjectPath:
         return ObjectPath(joined(self.url, name))
@@ -88,15 +91,15 @@ class ObjectPath:
             LISTINGS.outdate(self.url)  # or whoever looks what took its place would be told of it again
             raise
 
-    def put(self, content: bytes) -> None:
+    def put(self, content: bytes, *, never_changes: bool = False) -> None:
         """Write it whole, as `put_object`."""
         try:
-            put_object(self.url, content)
+            put_object(self.url, content, never_changes=never_changes)
         finally:
             LISTINGS.outdate(self.url)
 
     def unlink(self, *, missing_ok: bool = False) -> None:
-        """Remove it.
+        """Remove it; what others write while it is being removed stays.
 
         Raises
         ------
@@ -106,20 +109,52 @@ class ObjectPath:
             As of `delete_object`.
         """
         try:
+            delete_object(stat_remote(self.url))
+        except FileNotFoundError:
             if not missing_ok:
-                stat_remote(self.url)
-            delete_object(self.url)
+                raise
         finally:
             LISTINGS.outdate(self.url)
 
     def rmdir(self) -> None:
         """Do nothing: the last object in a folder takes it along."""
 
-    def rename(self, target: ObjectPath) -> None:
-        """Copy it to another name, and remove it once the copy is there; errors as `copy_object`."""
+    def rename(self, target: ObjectPath, seen: RemoteEntry) -> bool:
+        """Copy it to another name, which nobody else writes, and remove it once the copy is there.
+
+        Parameters
+        ----------
+        seen
+            What the server said of it, when it was found to be what is to be moved.
+
+        Returns
+        -------
+        bool
+            Whether it was moved. Where others have written it since it was seen, all is left as it is.
+
+        Raises
+        ------
+        FileNotFoundError
+            If it is gone.
+        RemoteError, UsageError
+            As of `copy_object`.
+        """
         try:
-            copy_object(self.url, target.url)
-            delete_object(self.url)
+            if stat_remote(self.url) != seen:
+                return False
+            copy_object(seen, target.url)
+            if stat_remote(self.url) == seen and delete_object(seen):
+                return True
+            delete_object(stat_remote(target.url))
+            return False
         finally:
             LISTINGS.outdate(self.url)
             LISTINGS.outdate(target.url)
+
+    def stat(self) -> RemoteEntry:
+        """Return what the server says of it now; FileNotFoundError if it is gone."""
+        try:
+            return stat_remote(self.url)
+        except FileNotFoundError:
+            LISTINGS.outdate(self.url)
+            raise

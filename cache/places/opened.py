@@ -24,6 +24,8 @@ AT_ONCE = 16
 WHOLE_AT_ONCE = 3
 """The same, for whole shards: each takes its size in memory."""
 
+_LARGE_BYTES = 256 << 20  # of what this is, its first bytes are asked before all of it is got
+
 Stamp = tuple[int, ...]
 """What is said of a file by the system or the server, and changes with its bytes."""
 
@@ -44,17 +46,21 @@ class OpenFile(Protocol):
         """Return the SHA-256 of all its bytes."""
         ...
 
-    def stamp(self) -> Stamp:
-        """Return its stamp."""
+    def stamp(self) -> Stamp | None:
+        """Return its stamp; None where the server says nothing that proves its bytes."""
         ...
 
 
 @contextmanager
-def open_place(place: Place, *, in_pieces: bool = False) -> Iterator[OpenFile]:
+def open_place(place: Place, *, begins: tuple[bytes, ...], most: int, in_pieces: bool = False) -> Iterator[OpenFile]:
     """Open a regular file.
 
     Parameters
     ----------
+    begins
+        What files of ours begin with: no more than that is got of a large object that begins otherwise.
+    most
+        Bytes that are got of an object, and one more, which tells that it is too large.
     in_pieces
         Whether less than all of it is wanted, and that it never changes: then an object is got by range. Else it is got
         as a whole, by one request, so that it is all of one version.
@@ -67,7 +73,11 @@ def open_place(place: Place, *, in_pieces: bool = False) -> Iterator[OpenFile]:
         If the server cannot be asked.
     """
     if isinstance(place, ObjectPath):
-        yield _InPieces(place) if in_pieces else _Whole(place)
+        entry = place.entry()
+        if in_pieces and entry.size >= 0:  # a web server need not tell it
+            yield _Object(place, HEADS.of(place, entry), entry.size)
+        else:
+            yield _whole(place, entry.size, begins, most)
         return
     with open_regular(place) as stream:
         yield _OnDisk(stream.fileno())
@@ -123,37 +133,33 @@ class _OnDisk:
         return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
-class _Whole:
-    def __init__(self, place: ObjectPath) -> None:
-        self._place = place
-        self._content = memoryview(place.read())
-        self.size = len(self._content)
+class _Object:
+    """Its first bytes, or all of them; what lies behind them is got by range."""
+
+    def __init__(self, place: ObjectPath, head: bytes, size: int) -> None:
+        self._place, self._head, self.size = place, memoryview(head), size
 
     def read_at(self, offset: int, length: int) -> memoryview:
-        return _part(self._content, 0, offset, length)
-
-    def sha256(self) -> bytes:
-        return hashlib.sha256(self._content).digest()
-
-    def stamp(self) -> Stamp:
-        return self._place.entry().stamp
-
-
-class _InPieces:
-    def __init__(self, place: ObjectPath) -> None:
-        self._place = place
-        self._head, self.size = HEADS.of(place)
-
-    def read_at(self, offset: int, length: int) -> memoryview:
-        if offset + length <= len(self._head) or not length:
-            return _part(memoryview(self._head), 0, offset, length)
+        if offset + length <= len(self._head) or len(self._head) == self.size or not length:
+            return _part(self._head, 0, offset, length)
         return _part(memoryview(self._place.read(offset, offset + length)), offset, offset, length)
 
     def sha256(self) -> bytes:
-        return hashlib.sha256(self._place.read()).digest()
+        return hashlib.sha256(self.read_at(0, self.size)).digest()
 
-    def stamp(self) -> Stamp:
-        return self._place.entry().stamp
+    def stamp(self) -> Stamp | None:
+        stamp = self._place.entry().stamp
+        return None if stamp[0] < 0 else stamp
+
+
+def _whole(place: ObjectPath, told: int, begins: tuple[bytes, ...], most: int) -> _Object:
+    """Return an object of which the server tells so many bytes, got by one request; of a large one of others a part."""
+    if not 0 <= told <= _LARGE_BYTES:
+        head = place.read(0, max(map(len, begins)))
+        if not head.startswith(begins):
+            return _Object(place, head, len(head))
+    content = place.read(0, most + 1)
+    return _Object(place, content, len(content))
 
 
 def _part(content: memoryview, start: int, offset: int, length: int) -> memoryview:

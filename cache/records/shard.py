@@ -101,7 +101,7 @@ def write_shard(
         body = hdf5.place(file, "features")
     content = hdf5.sealed_image(FORMAT, memory, body)
     path = folder / _name(parse_seal(memoryview(content)[:BLOCK_BYTES]).head)
-    write_whole(path, content)
+    write_whole(path, content, never_changes=True)
     return path
 
 

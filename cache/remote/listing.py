@@ -56,15 +56,16 @@ def stat_remote(url: str) -> RemoteEntry:
         As of `ask` and `server_of`.
     """
     server = server_of(url)
+    return ask(url, "find", lambda: look_at(server))
 
-    def info() -> Mapping[str, Any]:
-        with server.files() as files:
-            found: Mapping[str, Any] = files.info(server.path)
-        if found.get("type") == "directory":
-            raise FileNotFoundError(url)
-        return found
 
-    return _entry(url, ask(url, "find", info))
+def look_at(server: Server) -> RemoteEntry:
+    """Return what a server says of a file, asked once; raise what its library does, FileNotFoundError of a folder."""
+    with server.files() as files:
+        found: Mapping[str, Any] = files.info(server.path)
+    if found.get("type") == "directory":
+        raise FileNotFoundError(server.url)
+    return _entry(server.url, found)
 
 
 def list_remote(url: str, pattern: str = "*") -> list[RemoteEntry]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stackbone.cache.errors import RemoteError, UsageError
-from stackbone.cache.remote.url import protocol_of, shown
+from stackbone.cache.remote.url import has_password, protocol_of, shown
 
 _CONNECT_S, _READ_S = 5, 30
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "http": "http", "https": "http"}
@@ -57,8 +57,7 @@ def server_of(url: str) -> Server:
         If the protocol is none that fsspec knows, its library is not installed, or the URL holds a password.
     """
     protocol = protocol_of(url)
-    user, at, _ = url.split("://", 1)[1].split("/", 1)[0].rpartition("@")
-    if at and ":" in user:
+    if has_password(url):
         message = (
             f"{shown(url)} was given with a password in it, which would be kept wherever the URL is. Give it without; "
             "fsspec reads credentials from the environment or its own configuration"
@@ -81,6 +80,8 @@ def _opened(url: str, protocol: str) -> tuple[str, str, Any]:
         raise UsageError(message) from exc
     try:
         files = kind(**_options(kind, protocol, url))
+    except MemoryError:
+        raise
     except Exception as exc:  # whatever its library thinks of the environment
         message = f"could not set up {protocol}:// for {shown(url)} ({type(exc).__name__}). Check its configuration"
         raise RemoteError(message) from exc

@@ -7,8 +7,23 @@ import re
 from stackbone.cache.text import printable
 
 _URL = re.compile(r"(?P<protocol>[A-Za-z][A-Za-z0-9+.-]*)://")
-_USER = re.compile(r"(?<=://)[^/@\s'\"]+@")
-_QUERY = re.compile(r"\?[^\s'\"]+=[^\s'\"]+")
+_NONE = r"\0"
+_CHAIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?:://.*)?::[A-Za-z][A-Za-z0-9+.-]*://", re.DOTALL)
+
+
+def _password(ends: str) -> str:
+    """Return the expression of a user and a password, in which slashes and ats may be; a port is none."""
+    has_no_port = "|".join(f"(?<={each}://)" for each in ("s3", "s3a", "gs", "gcs"))
+    return rf"(?:{has_no_port}|(?![^/@:]*:\d{{1,5}}[/?]))[^/@:\[{ends}]*:[^{ends}]*@"
+
+
+def _secrets(ends: str) -> re.Pattern[str]:
+    """Return the expression of what is not shown of a URL, in which some characters cannot be."""
+    return re.compile(rf"(?<=://)(?:{_password(ends)}|[^/@{ends}]+@)|\?[^{ends}]+=[^{ends}]+", re.IGNORECASE)
+
+
+_SECRETS_IN_URL, _SECRETS_IN_TEXT = _secrets(_NONE), _secrets(r"\s'\"")
+_WITH_PASSWORD = re.compile(rf"[^:]+://{_password(_NONE)}", re.IGNORECASE)
 
 
 def is_url(text: object) -> bool:
@@ -25,6 +40,16 @@ def protocol_of(url: str) -> str:
     return found["protocol"].lower()
 
 
+def is_chain(text: str) -> bool:
+    """Return whether a text is URLs one within another, as fsspec has them: ``simplecache::s3://bucket/photos``."""
+    return _CHAIN.match(text) is not None
+
+
+def has_password(url: str) -> bool:
+    """Return whether a URL holds a user and a password: some of those that servers give hold slashes."""
+    return _WITH_PASSWORD.match(url) is not None
+
+
 def joined(url: str, name: str) -> str:
     """Return the URL of what has a name, posix and relative, in the folder of another."""
     return f"{url.rstrip('/')}/{name}" if not url.endswith("://") else f"{url}{name}"
@@ -32,4 +57,5 @@ def joined(url: str, name: str) -> str:
 
 def shown(text: str) -> str:
     """Return text for a message: without users and passwords, signatures in queries, and control characters."""
-    return printable(_QUERY.sub("?...", _USER.sub("", text)))
+    secrets = _SECRETS_IN_URL if is_url(text) else _SECRETS_IN_TEXT
+    return printable(secrets.sub(lambda found: "?..." if found[0].startswith("?") else "", text))

@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 from stackbone.cache.disk.digest import DIGEST_BYTES, Digests, as_keys
 from stackbone.cache.errors import CacheError, CorruptFileError, RemoteError
 from stackbone.cache.feature_set import LOOKS, FeatureSet
+from stackbone.cache.findings.applied import read_listed_digests
 from stackbone.cache.hdf5.opening import corrupt_message
 from stackbone.cache.places.opened import WHOLE_AT_ONCE, side_by_side
-from stackbone.cache.places.place import Place, locked, sync_folder
+from stackbone.cache.places.place import Place, locked, look_afresh, sync_folder
 from stackbone.cache.records import shard
+from stackbone.cache.records.index import index_path
 from stackbone.cache.records.provenance import merge_provenance
 from stackbone.cache.records.seen import FILE as RECORD
 from stackbone.cache.records.shards.content import ShardHeader, Sizes
@@ -139,12 +141,15 @@ def _compact(feature_set: FeatureSet, drop: Digests | None) -> Compaction:
 def used_digests(store: FeatureStore, leaving: Sequence[str] = ()) -> Digests:
     """Return the digests that a dataset of the cache lists, those that are leaving aside.
 
+    An image whose file could not be read lately is used: its features are as sound as before.
+
     Raises
     ------
     CacheError
-        If no dataset stays, or an index is damaged.
+        If no dataset stays, one is removed in this moment, or an index or a file of findings is damaged.
     """
-    parts = [store.dataset(name).image_sha256 for name in store.dataset_names() if name not in leaving]
+    look_afresh(store.root)  # a dataset that another machine has committed meanwhile is used
+    parts = [_listed_digests(store, name) for name in store.dataset_names() if name not in leaving]
     if not parts:
         message = (
             f"no dataset would stay in the cache {store.root}, so every row would count as unused. "
@@ -152,6 +157,14 @@ def used_digests(store: FeatureStore, leaving: Sequence[str] = ()) -> Digests:
         )
         raise CacheError(message)
     return np.concatenate(parts)
+
+
+def _listed_digests(store: FeatureStore, name: str) -> Digests:
+    try:
+        return read_listed_digests(store.root, index_path(store.root, name))
+    except FileNotFoundError as exc:
+        message = f"the dataset {name!r} in the cache {store.root} was removed just now. Nothing was changed. Run again"
+        raise CacheError(message) from exc
 
 
 def remove_feature_set(feature_set: FeatureSet) -> int:
@@ -167,9 +180,11 @@ def remove_feature_set(feature_set: FeatureSet) -> int:
     CacheError
         If the folder cannot be written.
     """
+    look_afresh(feature_set.folder)
     shards = feature_set.shards()
     try:
         _remove(shards)
+        look_afresh(feature_set.folder)
         if not feature_set.shards():  # another process may have committed one meanwhile, which needs the record
             (feature_set.folder / RECORD).unlink(missing_ok=True)
         with suppress(FileNotFoundError):

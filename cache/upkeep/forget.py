@@ -14,7 +14,7 @@ from stackbone.cache.disk.digest import Digests, as_keys
 from stackbone.cache.errors import UsageError
 from stackbone.cache.feature_set import FeatureSet
 from stackbone.cache.findings.found import forget_findings
-from stackbone.cache.places.place import is_there
+from stackbone.cache.places.place import is_there, look_afresh
 from stackbone.cache.records.index import index_path, remove_index
 from stackbone.cache.records.scores import remove_scores
 from stackbone.cache.store import FeatureStore
@@ -58,6 +58,7 @@ class ForgetPlan:
         since the plan was made are kept.
         """
         removed = self.lines() if self.feature_sets or self.datasets or self.unused else []
+        look_afresh(self.store.root)
         for feature_set in self.feature_sets:
             remove_feature_set(feature_set)
         for name in self.datasets:

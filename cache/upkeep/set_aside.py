@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from stackbone.cache.errors import CacheError, CorruptFileError
-from stackbone.cache.places.place import Place, is_there, move
+from stackbone.cache.places.place import Place, Seen, is_there, move, seen_at
 
 SET_ASIDE = "set-aside"
+_CHANGED = "it was written meanwhile, and was left as it is. Run `stackbone verify` again"
 
 
 @dataclass(frozen=True)
@@ -40,13 +42,28 @@ class Finding:
         return f"DAMAGED: {self.problem}" + (f" [could not be set aside: {self.not_moved}]" if self.not_moved else "")
 
 
-def finding_of(root: Place, path: Place, problem: CacheError, *, repair: bool) -> Finding | None:
-    """Return a finding, its file set aside if asked; None where the file is gone by now."""
+def finding_of(
+    root: Place, path: Place, problem: CacheError, *, repair: bool, check: Callable[[], object]
+) -> Finding | None:
+    """Return a finding, its file set aside if asked; None where the file is gone, or a sound one in its place, by now.
+
+    Parameters
+    ----------
+    check
+        Looks at the file once more, and raises where it is not sound: between the look that found the problem and this
+        one another machine may have written it.
+    """
     if not (repair and isinstance(problem, CorruptFileError)):
         # What the system could not read may be sound: only what was read and found wrong is moved.
         return Finding(path, str(problem))
     try:
-        return Finding(path, str(problem), _set_aside(root, path))
+        seen = seen_at(path)
+        try:
+            check()
+        except CorruptFileError:
+            moved_to = _set_aside(root, path, seen)
+            return Finding(path, str(problem), moved_to, "" if moved_to else _CHANGED)
+        return None
     except (OSError, CacheError) as exc:
         if not is_there(path):
             return None
@@ -54,8 +71,8 @@ def finding_of(root: Place, path: Place, problem: CacheError, *, repair: bool) -
         return Finding(path, str(problem), not_moved=f"{reason}. Move it out of the cache by hand")
 
 
-def _set_aside(root: Place, path: Place) -> Place:
+def _set_aside(root: Place, path: Place, seen: Seen) -> Place | None:
+    """Return where a file was set aside; None if it was written meanwhile."""
     stamp = time.strftime("%Y%m%dT%H%M%S")
     target = root / SET_ASIDE / path.parent.name / f"{path.name}.{stamp}-{uuid.uuid4().hex[:8]}"
-    move(path, target)
-    return target
+    return target if move(path, target, seen) else None

@@ -149,7 +149,8 @@ def verify(store: FeatureStore, *, repair: bool = False, on_progress: Steps | No
     odd = _odd_rows(looks.sound["shard"])
     sound = {path: n_rows for path, (_, n_rows, _) in looks.sound["shard"].items() if path not in odd}
     found = [
-        finding_of(store.root, path, problem, repair=repair) for path, problem in {**looks.problems, **odd}.items()
+        finding_of(store.root, path, problem, repair=repair, check=looks.checks.get(path, partial(_raise, problem)))
+        for path, problem in {**looks.problems, **odd}.items()
     ]
     return Verification(
         n_shards=len(sound),
@@ -175,6 +176,7 @@ class _Looks:
     def __init__(self, on_progress: Steps | None) -> None:
         self.sound: dict[str, dict[Place, _Sound]] = {kind: {} for kind in _KINDS}
         self.problems: dict[Place, CacheError] = {}
+        self.checks: dict[Place, Callable[[], object]] = {}
         self.n_bytes = self.n_all = self.n_unsealed = self._n_done = 0
         self._on_progress = on_progress
 
@@ -186,10 +188,15 @@ class _Looks:
             self.n_bytes += n_bytes
             self.n_unsealed += kind != "shard" and sound[0] < FORMAT_VERSION
         except CacheError as exc:
-            self.problems[path] = exc
+            self.problems[path], self.checks[path] = exc, partial(check, path, *args)
         self._n_done += 1
         if self._on_progress:
             self._on_progress(self._n_done, max(self.n_all, self._n_done))
+
+
+def _raise(problem: CacheError) -> None:
+    """Find the same again of a shard whose rows are odd among the others: a shard never changes."""
+    raise problem
 
 
 def _check_shard(path: Place, fingerprint: str) -> tuple[_Sound, int]:

@@ -66,9 +66,9 @@ class InsideContainers:
                     fault = f"its container is damaged: {exc}"
                 for name in missing:
                     yield f"{file}/{name}", fault or _why_not(container, name)
-        except RemoteError:  # no fault of the container's
-            raise
         except OSError as exc:
+            if isinstance(exc, RemoteError) and not exc.of_one_object:  # no fault of the container's
+                raise
             yield from ((f"{file}/{name}", exc.strerror or str(exc)) for name in missing)
         except Malformed as exc:
             yield from ((f"{file}/{name}", f"its container is damaged: {exc}") for name in missing)

@@ -36,9 +36,10 @@ def read_image(place: str, digest: bytes) -> bytes:
     Raises
     ------
     ImageError
-        If it is gone, cannot be read, is too large, or has other bytes; also if its container is damaged.
+        If it is gone, cannot be read, is too large, or has other bytes; also if its container is damaged, or the server
+        keeps one of them from us.
     RemoteError
-        If the server behind its URL cannot be reached or refuses.
+        If the server behind its URL cannot be asked, or refuses these credentials.
     """
     inside = split_place("", place.replace(os.sep, "/"))
     if inside is None:
@@ -57,7 +58,9 @@ def read_image(place: str, digest: bytes) -> bytes:
 def _downloaded(url: str) -> bytes:
     try:
         content = get_object(url, 0, MOST_IMAGE_BYTES + 1)
-    except FileNotFoundError as exc:
+    except (FileNotFoundError, RemoteError) as exc:
+        if isinstance(exc, RemoteError) and not exc.of_one_object:
+            raise
         message = f"{exc.strerror}"
         raise ImageError(message) from exc
     if len(content) > MOST_IMAGE_BYTES:
@@ -128,9 +131,9 @@ class _Opened:
                 done = self._find(place).use(action)
                 if done is not None:
                     return done[0]
-        except RemoteError:
-            raise
         except OSError as exc:
+            if isinstance(exc, RemoteError) and not exc.of_one_object:
+                raise
             message = f"{os.path.basename(place)!r}, in which it lies: {exc.strerror or exc}"
             raise ImageError(message) from exc
         except Malformed as exc:

@@ -11,6 +11,7 @@ import numpy as np
 from stackbone.cache import FileStamps
 from stackbone.cache.disk.digest import read_stamps
 from stackbone.cache.disk.reading import place_in
+from stackbone.cache.errors import RemoteError
 from stackbone.cache.remote.listing import list_folder, stat_remote
 from stackbone.cache.remote.url import is_url
 
@@ -32,7 +33,7 @@ def stamps_of(root: str, files: Sequence[str]) -> tuple[FileStamps, list[str]]:
     Raises
     ------
     RemoteError
-        If a server cannot be reached or refuses.
+        If a server cannot be asked, or refuses these credentials.
     """
     if not is_url(root) and not any("://" in file for file in files):
         return read_stamps(files, root)
@@ -76,5 +77,7 @@ def _told(urls: Sequence[str]) -> dict[str, _Told]:
 def _asked(url: str) -> _Told:
     try:
         return stat_remote(url).stamp, ""
-    except FileNotFoundError as exc:
+    except (FileNotFoundError, RemoteError) as exc:
+        if isinstance(exc, RemoteError) and not exc.of_one_object:
+            raise
         return _NOTHING, exc.strerror or str(exc)

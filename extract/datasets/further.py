@@ -30,19 +30,21 @@ class Further:
         """Return the same of images that lie elsewhere, by the paths that were written."""
         return replace(self, rows={at.get(path, path): cells for path, cells in self.rows.items()}) if at else self
 
-    def joined(self, other: Further) -> Further:
-        """Return both; of an image that both speak of, `other` decides the columns that it has."""
-        if not self.names or not other.names:
-            return self if self.names else other
-        names = tuple(dict.fromkeys([*self.names, *other.names]))
-        rows = {}
-        for path in self.rows.keys() | other.rows.keys():
-            cells: dict[str, str] = {}
-            for each in (self, other):
-                if path in each.rows:
-                    cells |= zip(each.names, each.rows[path], strict=True)
-            rows[path] = tuple(cells.get(name, "") for name in names)
-        return Further(names, rows)
+    def joined(self, *others: Further) -> Further:
+        """Return all; of an image that several speak of, the last of them decides the columns that it has."""
+        speaking = [each for each in (self, *others) if each.names]
+        if len(speaking) < 2:
+            return speaking[0] if speaking else self
+        names = tuple(dict.fromkeys(name for each in speaking for name in each.names))
+        place = {name: at for at, name in enumerate(names)}
+        rows: dict[str, list[str]] = {}
+        for each in speaking:
+            places = [place[name] for name in each.names]
+            for path, cells in each.rows.items():
+                row = rows.setdefault(path, [""] * len(names))
+                for at, cell in zip(places, cells, strict=True):
+                    row[at] = cell
+        return Further(names, {path: tuple(row) for path, row in rows.items()})
 
     def without(self, names: Sequence[str]) -> Further:
         """Return the other columns."""

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stackbone.cache import (
     FAILED,
@@ -65,6 +66,32 @@ def list_dataset(
             inside=inside,
             on_progress=on_progress,
         )
+
+
+def remembered_rows(dataset: Dataset, old: DatasetIndex) -> NDArray[np.intp]:
+    """Return (n,) which row of an index tells of the bytes of each image as they are now; -1 where none does.
+
+    No file is read: one that is new, or changed since it was listed, has none.
+
+    Parameters
+    ----------
+    dataset
+        With n images that are files.
+    old
+        Its index of an earlier run.
+
+    Raises
+    ------
+    RemoteError
+        If a server cannot be reached or refuses.
+    """
+    row_of = {path: row for row, path in enumerate(old.path)}
+    rows = np.fromiter((row_of.get(path, -1) for path in dataset.paths), np.intp, len(dataset.paths))
+    listed = np.flatnonzero(rows >= 0)
+    inside = InsideContainers(os.fspath(dataset.root))
+    now, _ = inside.stamps([inside.file_of(dataset.paths[i]) for i in listed.tolist()])
+    rows[listed[~FileStamps(old.stamps.values[rows[listed]]).alike(now)]] = -1
+    return rows
 
 
 def _list_arrays(arrays: Arrays, on_progress: Steps) -> FileDigests:

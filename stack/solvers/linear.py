@@ -174,8 +174,6 @@ class LinearPath:
             free_intercept=loss == "log",
             parts=parts,
         )
-        # Of so many rows the gradient proves little of a small gap, since it grows with the curvature of them all.
-        self._aim = tol * (TIGHTER if isinstance(self._design, StreamedDesign) else 1.0)
         self._subset_of = np.repeat(np.arange(len(subsets)), problems)
         self._class_of = np.tile(np.arange(n_classes)[-problems:], len(subsets))
         width = n_classes if loss == "log" and n_classes > 2 else 1
@@ -212,8 +210,7 @@ class LinearPath:
         if not (np.isfinite(c) and c > 0):
             msg = f"C is {c}; expected a number above 0: choose a larger one"
             raise UsageError(msg)
-        c, bounds = float(c), np.zeros(len(self._u))
-        self.iterations = 0
+        c, bounds, self.iterations = float(c), np.zeros(len(self._u)), 0
         steps = min(self._max_iter, _HOPEFUL) if self._fits_alone().any() else self._max_iter
 
         def solve_some(groups: NDArray[np.int64]) -> None:
@@ -231,6 +228,11 @@ class LinearPath:
             bounds[group] = self._solve_alone(int(group), c, _MOST_WORK / len(left))
         warn_unproved(c, bounds, promised, self.iterations)
         return [self._map(subset) for subset in range(len(self._fitted))]
+
+    @property
+    def _aim(self) -> float:
+        """What `minimise` is asked for: of many rows a gradient, which grows with their curvature, proves little."""
+        return self._tol * (TIGHTER if isinstance(self._design, StreamedDesign) else 1.0)
 
     def _fits_alone(self) -> NDArray[np.bool_]:
         """Return of each subset whether it is small enough to be solved alone, in double precision."""

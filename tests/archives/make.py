@@ -5,6 +5,8 @@
     python tests/archives/make.py tests/archives/steering-v2.safetensors
     python tests/archives/make.py tests/archives/seen-v3
     python tests/archives/make.py tests/archives/boxes-v3
+    python tests/archives/make.py tests/archives/corrections-v3
+    python tests/archives/make.py tests/archives/findings-v3
 
 The values follow from row numbers, so that the tests can hold them as literals.
 """
@@ -20,6 +22,8 @@ from stackbone.cache import DatasetIndex, FeatureSpec, FeatureStore, FileStamps,
 from stackbone.cache.boxes.box_file import write_boxes
 from stackbone.cache.boxes.box_table import box_table
 from stackbone.cache.boxes.image_boxes import ImageBoxes
+from stackbone.cache.corrections.batch import Batch, write_batch
+from stackbone.cache.findings.found import FAILED, READ, UNREAD, Finding, write_findings
 from stackbone.extract.steering_files.file import write_steering
 from stackbone.extract.steering_files.steering import Steering
 from stackbone.stack import StackModel
@@ -144,6 +148,26 @@ def write_archived_boxes(root: Path) -> None:
     write_boxes(root, "photos", box_table(dict(zip(digests, images, strict=True)), "voc"))
 
 
+def write_archived_corrections(root: Path) -> None:
+    """Write the corrected labels of two images."""
+    digests = np.stack([np.frombuffer(hashlib.sha256(b"image %d" % i).digest(), np.uint8) for i in range(2)])
+    write_batch(
+        root, "photos", Batch(["a cat.jpg", "größe\n.jpg"], ["dog", ""], ["cat", "dog"], digests, "", "fix.csv")
+    )
+
+
+def write_archived_findings(root: Path) -> None:
+    """Write what two parts of a run found out about three images, about one of them both."""
+    digests = [hashlib.sha256(b"image %d" % i).digest() for i in range(3)]
+    found = {
+        digests[0]: Finding(FAILED, "größe \udcff"),
+        digests[1]: Finding(UNREAD, "no permission"),
+        digests[2]: Finding(READ, "is cut short; took the first of 2 frames"),
+    }
+    write_findings(root, "photos", found)
+    write_findings(root, "photos", {digests[0]: Finding(READ)})
+
+
 if __name__ == "__main__":
     target = Path(sys.argv[1])
     if target.suffix == ".stackbone":
@@ -154,5 +178,9 @@ if __name__ == "__main__":
         write_record(target)
     elif target.name.startswith("boxes"):
         write_archived_boxes(target)
+    elif target.name.startswith("corrections"):
+        write_archived_corrections(target)
+    elif target.name.startswith("findings"):
+        write_archived_findings(target)
     else:
         write_cache(target)

@@ -15,6 +15,15 @@ import numpy as np
 import pytest
 
 from stackbone.cache import FeatureStore, read_seen
+from stackbone.cache.findings.found import (
+    FAILED,
+    READ,
+    UNREAD,
+    Finding,
+    findings_files,
+    read_findings,
+    read_with_version,
+)
 from stackbone.cache.records.shard import is_intact
 from stackbone.cache.upkeep.compact import compact
 from stackbone.cache.upkeep.verify import verify
@@ -145,6 +154,42 @@ def test_any_hdf5_tool_reads_boxes_as_the_format_says() -> None:
     assert [name.decode() for name in columns["class_name"]] == ["cat", "größe"]
     assert (columns["corners"].shape, columns["corners"].dtype) == ((3, 4), np.dtype("<f4"))
     assert sorted(columns["class"].tolist()) == [0, 1, 1]
+
+
+def test_archived_corrections_are_those_that_were_written() -> None:
+    (batch,) = FeatureStore(ARCHIVES / "corrections-v2").corrections("photos")
+    assert (batch.path, batch.label, batch.was) == (["a cat.jpg", "größe\n.jpg"], ["dog", ""], ["cat", "dog"])
+    assert [row.tobytes() for row in batch.image_sha256] == [hashlib.sha256(b"image %d" % i).digest() for i in range(2)]
+    assert (batch.label_form, batch.source) == ("", "fix.csv")
+
+
+def test_archived_findings_are_those_that_were_written(tmp_path: Path) -> None:
+    digests = [hashlib.sha256(b"image %d" % i).digest() for i in range(3)]
+    assert read_findings(ARCHIVES / "findings-v2", "photos") == {
+        digests[0]: Finding(READ),
+        digests[1]: Finding(UNREAD, "no permission"),
+        digests[2]: Finding(READ, "is cut short; took the first of 2 frames"),
+    }
+    first = findings_files(ARCHIVES / "findings-v2", "photos")[0]
+    assert read_with_version(first)[0][digests[0]] == Finding(FAILED, "größe \udcff")
+    shutil.copytree(ARCHIVE_2, tmp_path / "features")
+    shutil.copytree(ARCHIVES / "findings-v2" / "findings", tmp_path / "features" / "findings")
+    index = FeatureStore(tmp_path / "features").dataset()
+    assert index.status.tolist() == [0, 1, 0, 0, 1]
+    assert index.reason == ["", "no permission", "is cut short; took the first of 2 frames", "", "is truncated"]
+
+
+def test_any_hdf5_tool_reads_findings_as_the_format_says() -> None:
+    with h5py.File(findings_files(ARCHIVES / "findings-v2", "photos")[0]) as file:
+        attributes = {name: file.attrs[name].decode() for name in file.attrs}
+        columns = {name: file[name][:] for name in file}
+    assert attributes == {"format": "stackbone-findings", "format_version": "2", "name": "photos"}
+    assert columns.keys() == {"image_sha256", "status", "reason"}
+    assert (columns["status"].tolist(), columns["status"].dtype) == ([1, 2, 0], np.uint8)
+    assert columns["reason"][0] == "größe ".encode() + b"\xff"
+    assert [row.tobytes() for row in columns["image_sha256"]] == [
+        hashlib.sha256(b"image %d" % i).digest() for i in range(3)
+    ]
 
 
 def test_a_cache_of_version_1_grows_by_shards_of_version_2(tmp_path: Path) -> None:

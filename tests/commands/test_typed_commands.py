@@ -36,6 +36,8 @@ _SAFE = {
         "BAR",
         "PYRAMID",
         "DEFAULT_HEAD",
+        "LOCAL",
+        "_PUBLISHED",
     ),  # words of ours
     *("data", "name", "asked", "table"),  # quoted a line above
 }

@@ -21,9 +21,13 @@ def seal_of(path: Path) -> Seal:
 
 def reseal(path: Path, *, kind: str | None = None, version: int | None = None) -> None:
     """Give a file a seal that holds for its present bytes, at the place of the one that it has."""
-    old = seal_of(path)
-    content = path.read_bytes()[BLOCK_BYTES:]
-    path.write_bytes(sealed(kind or old.kind, version or old.version, content, old.start, old.length))
+    path.write_bytes(resealed(path.read_bytes(), kind=kind, version=version))
+
+
+def resealed(content: bytes, *, kind: str | None = None, version: int | None = None) -> bytes:
+    """Return a file's bytes with a seal that holds for them, at the place of the one that they have."""
+    old = parse_seal(memoryview(content)[:BLOCK_BYTES])
+    return sealed(kind or old.kind, version or old.version, content[BLOCK_BYTES:], old.start, old.length)
 
 
 @contextmanager

@@ -39,12 +39,16 @@ def running(server: ThreadingHTTPServer) -> Iterator[str]:
 
 
 @contextmanager
-def web_server(folder: Path) -> Iterator[str]:
-    """Serve a folder as ``python -m http.server`` does, which gives no ranges."""
+def web_server(folder: Path, *, tells_lengths: bool = True) -> Iterator[str]:
+    """Serve a folder as ``python -m http.server`` does, which gives no ranges; without lengths as if compressed."""
 
     class Quiet(SimpleHTTPRequestHandler):
         def log_message(self, *_: object) -> None:
             pass
+
+        def send_header(self, keyword: str, value: str) -> None:
+            if tells_lengths or keyword not in ("Content-Length", "Last-Modified"):
+                super().send_header(keyword, value)
 
     with running(ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))) as address:
         yield address
@@ -61,6 +65,7 @@ def s3_server() -> Iterator[str]:
     host, port = server.get_host_and_port()
     address = f"http://{host}:{port}"
     try:
+        request(address, "POST", "/moto-api/reset")  # its buckets are those of the process
         request(address, "PUT", f"/{BUCKET}")
         yield address
     finally:

@@ -79,13 +79,15 @@ class Looks:
     @cached_property
     def splits(self) -> dict[str, Counter[str]]:
         """Labels of each split, counted; ``""`` among them where an image has none."""
-        split = code_texts(self.index.split)
-        of_rows = split.codes[self.rows]
-        found = {}
-        for name in filter(None, count_texts(split, self.rows)):
-            own = self.rows[of_rows == split.names.index(name)]
-            unlabelled = count_texts(self.index.label, own)[""]
-            found[name] = self.index.count_names(own) + Counter({"": unlabelled})
+        split, label = code_texts(self.index.split), code_texts(self.index.label)
+        pairs = split.codes[self.rows].astype(np.int64) * len(label.names) + label.codes[self.rows]
+        found: dict[str, Counter[str]] = {}
+        for row, n in zip(*(each.tolist() for each in _counted(pairs)), strict=True):
+            at = int(self.rows[row])
+            if name := split[at]:
+                of_split = found.setdefault(name, Counter())
+                for each in self.index.names_of(at) if label[at] else [""]:
+                    of_split[each] += n
         return found
 
     @cached_property
@@ -118,6 +120,13 @@ def listed(names: Sequence[str], quote: Callable[[str], str] = cited) -> str:
 def more(n: int) -> str:
     """Return how many of `n` things are not among the first that a sentence shows."""
     return f" and {n - SHOWN:,} more" if n > SHOWN else ""
+
+
+def _counted(numbers: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return where each different number is met first, in that order, and how often it is there."""
+    _, first, counts = np.unique(numbers, return_index=True, return_counts=True)
+    order = np.argsort(first)
+    return first[order], counts[order]
 
 
 def _number(text: str) -> float | None:

@@ -111,12 +111,18 @@ class SpreadOptions:
         """Raise `UsageError` if options exclude each other."""
         given = [("--part", self.part), ("--index-only", self.index_only), ("--dry-run", dry_run)]
         if len(both := [name for name, value in given if value]) > 1:
-            message = f"{' and '.join(both)} exclude each other: give one of them"
+            message = (
+                f"found {' and '.join(both)} together; expected at most one of {', '.join(name for name, _ in given)}, "
+                f"as each says what the run is to do: leave out {' or '.join(both)}"
+            )
             raise UsageError(message)
         of_ray = [("--gpus-per-worker", self.gpus_per_worker), ("--cpus-per-worker", self.cpus_per_worker)]
         for name, value in of_ray:
             if value is not None and self.ray is None:
-                message = f"{name} is of the workers of a cluster: add --ray auto, or leave it out"
+                message = (
+                    f"found {name} {value:g} without --ray; expected it of the workers of a cluster alone: add --ray "
+                    f"auto, or leave {name} out"
+                )
                 raise UsageError(message)
         if self.ray is not None:
             check_ray(self.ray)

@@ -31,6 +31,11 @@ _PACKERS: dict[bytes, Callable[[BinaryIO], BinaryIO]] = {
 }
 _START = 6
 _MOST_UNPACKED, _MOST_RATIO = 1 << 30, 200
+_BLOCK = tarfile.BLOCKSIZE
+_LONG_NAMES = (tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
+_RECORDS = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE)
+_MOST_HEADER_BYTES = 1 << 20  # of all that precedes one member
+_MAP_GOES_ON = 504  # where a block of a sparse file's map says so; in its header at 482
 
 
 class TarContainer:
@@ -51,8 +56,12 @@ class TarContainer:
         packer = next((each for magic, each in _PACKERS.items() if start.startswith(magic)), None)
         self._is_packed = packer is not None
         self._file = stream if packer is None else cast(BinaryIO, Window(packer(stream)))
-        with _faults():
-            self._tar = tarfile.TarFile(fileobj=self._file, encoding="utf-8", errors="surrogateescape")
+        self._common: dict[str, str] = {}  # records that count for all members
+        try:
+            self._header_at(0)
+        except tarfile.HeaderError as exc:
+            message = f"it is no tar archive, or is damaged ({exc})"
+            raise Malformed(message) from exc
         self._names = np.zeros(0, np.int64)
         self._places = np.zeros((0, 2), np.int64)
         self._is_gone_through, self._fault = False, ""
@@ -115,39 +124,100 @@ class TarContainer:
 
     def _headers(self) -> Iterator[tarfile.TarInfo]:
         """Yield the headers of all members but folders; `Malformed` after them if the archive has no end."""
-        self._tar.offset = 0
+        self._common.clear()
         most = max(_MOST_UNPACKED, _MOST_RATIO * self._size) if self._is_packed else self._size
-        before = "at its start"
+        before, offset = "at its start", 0
         while True:
-            info = self._next_header(before)
+            info = self._next_header(offset, before)
             if info is None:
                 return
-            if info.offset_data + (info.size if info.isreg() else 0) > most:
+            if info.offset_data + (info.size if _has_content(info) else 0) > most:
                 raise Malformed(self._too_long(info.name, most))
-            following = self._tar.offset
+            offset = info.offset_data + (_whole_blocks(info.size) if _has_content(info) else 0)
             before = f"after {info.name[:200]!r}"
             if not info.isdir():
                 yield info
-            self._tar.offset = following  # whoever took the header may have read elsewhere
 
-    def _next_header(self, before: str) -> tarfile.TarInfo | None:
+    def _next_header(self, offset: int, before: str) -> tarfile.TarInfo | None:
+        try:
+            return self._header_at(offset)
+        except tarfile.HeaderError as exc:
+            ended = str(exc) in ("empty header", "truncated header")  # also of a header that belongs to another
+            message = f"it ends {before} without the mark of an end, as one does that was cut"
+            other = f"what comes {before} is no header of a member ({exc})"
+            raise Malformed(message if ended else other) from exc
+
+    def _header_at(self, offset: int) -> tarfile.TarInfo | None:
+        """Return the header of the member that begins at a place, with what precedes it; None at the archive's end.
+
+        The library's own reading of long names and records is not used: it believes any size, and never ends on some.
+        """
+        name, records, start = "", dict[str, str](), offset
+        while True:
+            block = self._bytes_at(offset, _BLOCK)
+            offset += _BLOCK
+            info = _plain_header(block)
+            if info is None:
+                try:
+                    info = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+                except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # the block of zeros at the end
+                    return None
+            if info.size < 0:
+                message = f"a size of {info.size} bytes"
+                raise tarfile.HeaderError(message)
+            info.offset_data = offset
+            if info.type not in (*_LONG_NAMES, *_RECORDS):
+                break
+            offset += _whole_blocks(info.size)
+            if offset - start > _MOST_HEADER_BYTES:
+                message = f"more than {_MOST_HEADER_BYTES:,} bytes of names and records before a member"
+                raise tarfile.HeaderError(message)
+            said = self._bytes_at(info.offset_data, info.size)
+            if info.type == tarfile.XGLTYPE:
+                self._common |= _records(said)
+            elif info.type in _RECORDS:
+                records = _records(said) | records
+            elif info.type == tarfile.GNUTYPE_LONGNAME:
+                name = name or said.partition(b"\0")[0].decode("utf-8", "surrogateescape")
+        return self._completed(info, name, self._common | records)
+
+    def _completed(self, info: tarfile.TarInfo, name: str, records: dict[str, str]) -> tarfile.TarInfo:
+        """Return a member's header with what long names and records say in its place."""
+        info.name = name or records.get("path", info.name)
+        if info.isdir():
+            info.name = info.name.rstrip("/")
+        if "size" in records:
+            if not records["size"].isdecimal() or not records["size"].isascii():
+                message = f"a size of {records['size'][:40]!r} bytes"
+                raise tarfile.HeaderError(message)
+            info.size = int(records["size"])
+        if "GNU.sparse" in records:
+            info.sparse = b""
+        if info.type == tarfile.GNUTYPE_SPARSE:
+            self._pass_map(info)
+        return info
+
+    def _pass_map(self, info: tarfile.TarInfo) -> None:
+        """Find where the content of a sparse file of GNU's old form begins, behind the rest of its map."""
+        info.sparse = b""
+        goes_on = self._bytes_at(info.offset_data - _BLOCK, _BLOCK)[482]
+        start = info.offset_data
+        while goes_on:
+            goes_on = self._bytes_at(info.offset_data, _BLOCK)[_MAP_GOES_ON]
+            info.offset_data += _BLOCK
+            if info.offset_data - start > _MOST_HEADER_BYTES:
+                message = f"more than {_MOST_HEADER_BYTES:,} bytes of a sparse file's map"
+                raise tarfile.HeaderError(message)
+
+    def _bytes_at(self, offset: int, size: int) -> bytes:
+        """Return bytes of headers; of none that are whole, `HeaderError` as the library says it."""
         with _faults():
-            offset = self._tar.offset
             self._file.seek(offset)
-            info = None if self._tar.pax_headers else _plain_header(self._file.read(tarfile.BLOCKSIZE), offset)
-            if info is not None:
-                self._tar.offset = info.offset_data + -(-info.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
-                return info
-            self._file.seek(offset)
-            try:
-                return tarfile.TarInfo.fromtarfile(self._tar)
-            except tarfile.EOFHeaderError:  # type: ignore[attr-defined]  # the block of zeros at the end
-                return None
-            except tarfile.HeaderError as exc:
-                ended = str(exc) in ("empty header", "truncated header")  # also of a header that belongs to another
-                message = f"it ends {before} without the mark of an end, as one does that was cut"
-                other = f"what comes {before} is no header of a member ({exc})"
-                raise Malformed(message if ended else other) from exc
+            found = self._file.read(size)
+        if len(found) < size:
+            message = "truncated header" if found else "empty header"
+            raise tarfile.HeaderError(message)
+        return found
 
     def _too_long(self, name: str, most: int) -> str:
         if self._is_packed:
@@ -164,7 +234,37 @@ class TarContainer:
         return content
 
 
-def _plain_header(block: bytes, offset: int) -> tarfile.TarInfo | None:
+def _has_content(info: tarfile.TarInfo) -> bool:
+    """Return whether as many bytes follow a header as it says; of links and the like none do."""
+    return info.isreg() or info.type not in tarfile.SUPPORTED_TYPES
+
+
+def _whole_blocks(size: int) -> int:
+    return -(-size // _BLOCK) * _BLOCK
+
+
+def _records(content: bytes) -> dict[str, str]:
+    """Return those records of an extended header that are of use here: the path, the size, and that a file is sparse.
+
+    Reference: POSIX.1-2001, "pax Extended Header": ``length keyword=value`` and a line break, one after another.
+    """
+    found: dict[str, str] = {}
+    at = 0
+    while at < len(content):
+        digits = content[at : at + 20].partition(b" ")[0]
+        length = int(digits) if digits.isdigit() else 0
+        keyword, equals, value = content[at + len(digits) + 1 : at + length - 1].partition(b"=")
+        if not equals:
+            break  # as the library, which leaves the rest
+        if keyword in (b"path", b"size"):
+            found[keyword.decode()] = value.decode("utf-8", "surrogateescape")
+        elif keyword.startswith(b"GNU.sparse."):
+            found["GNU.sparse"] = ""
+        at += length
+    return found
+
+
+def _plain_header(block: bytes) -> tarfile.TarInfo | None:
     """Return what the header of an ordinary file says, at a third of the library's price; None of any other header.
 
     Fields as of POSIX.1-2001, "ustar Interchange Format". A header that is not taken here, for whatever reason, is
@@ -180,7 +280,7 @@ def _plain_header(block: bytes, offset: int) -> tarfile.TarInfo | None:
     if not name or size < 0 or sum(block) - sum(block[148:156]) + 8 * ord(" ") != said:
         return None
     info = tarfile.TarInfo(name.decode("utf-8", "surrogateescape"))
-    info.size, info.offset_data = size, offset + tarfile.BLOCKSIZE
+    info.size = size
     return info
 
 
@@ -201,7 +301,10 @@ def _faults() -> Iterator[None]:
     except EOFError as exc:
         message = "its compressed bytes end too early, as those of one do that was cut"
         raise Malformed(message) from exc
-    except (tarfile.TarError, OSError, zlib.error, lzma.LZMAError, ValueError) as exc:
+    except MemoryError as exc:
+        message = "unpacking it takes more memory than there is"
+        raise Malformed(message) from exc
+    except (OSError, OverflowError, zlib.error, lzma.LZMAError, ValueError) as exc:
         if isinstance(exc, OSError) and not is_of_content(exc):
             raise
         message = f"it is no tar archive, or is damaged ({exc})"

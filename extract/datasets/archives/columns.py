@@ -10,6 +10,7 @@ from pathlib import Path
 from stackbone.cache.errors import UsageError
 from stackbone.cache.hdf5.text_table import MOST_KEPT
 from stackbone.cache.labels.sets import SETS
+from stackbone.cache.text import typed
 from stackbone.extract.datasets.further import Further, gather
 from stackbone.extract.datasets.kind import Entries, TableColumns
 from stackbone.extract.datasets.label_sets import read_sets
@@ -94,8 +95,8 @@ class SampleColumns:
         table, wanted = Path("the samples"), self._wanted
         if wanted.path != TableColumns().path:
             message = (
-                f"--path-column {wanted.path} describes a table, and the images of WebDataset shards are their "
-                "members. Leave it out."
+                f"{typed('--path-column', wanted.path)} describes a table, and the images of WebDataset shards are "
+                "their members. Leave it out."
             )
             raise UsageError(message)
         names = [name for name in self._columns if name not in self._nested]

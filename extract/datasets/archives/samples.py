@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from itertools import islice
+from sys import intern
 from typing import cast
 
 from stackbone.cache.errors import DatasetError, ImageError, Malformed
@@ -24,13 +26,17 @@ from stackbone.extract.datasets.archives.members import Held, Inventory, go_thro
 from stackbone.extract.datasets.folders.extensions import is_image_name
 from stackbone.extract.datasets.folders.levels import read_levels
 from stackbone.extract.datasets.folders.listing import no_images_message
+from stackbone.extract.datasets.folders.notes import say_reading
+from stackbone.extract.datasets.folders.reading import Reading
 from stackbone.extract.datasets.folders.tree import grow
-from stackbone.extract.datasets.kind import Listing, Request
+from stackbone.extract.datasets.folders.walking import METADATA
+from stackbone.extract.datasets.kind import Listing, Request, TableColumns
 from stackbone.extract.datasets.listing_options import refuse_level_options
 
 _SIDES = (".cls", ".json", ".txt")
 _LOOKED_AT = 1000  # members of the first shard, by which samples are known
 _MOST_SIDE_BYTES = 1 << 20
+_BY_FOLDERS = "No file beside the images says a label, so labels are the names of folders in the archives."
 
 
 def has_samples(request: Request) -> bool:
@@ -50,36 +56,62 @@ def has_samples(request: Request) -> bool:
             pass  # what comes before a fault tells as much
         finally:
             container.close()
-        return any(side in names for name in names if is_image_name(name) for side in _sides_of(name))
+        return not _has_table(names) and _has_sides(filter(is_image_name, names), names)
     return False
+
+
+def are_samples(held: Held) -> bool:
+    """Return whether the images of a tar archive have files of their own beside them, wherever these are stored."""
+    if getattr(kind_of(held.path), "name", "") == "zip":
+        return False
+    return _has_sides(held.images, {member.name for member in held.others})
+
+
+def _has_sides(images: Iterable[str], names: AbstractSet[str]) -> bool:
+    return any(side in names for name in images for side in _sides_of(name))
+
+
+def _has_table(names: Iterable[str]) -> bool:
+    return any(name.rpartition("/")[2].lower() in METADATA for name in names)
 
 
 def list_samples(request: Request) -> Listing:
     """List the images of WebDataset shards, with what the other files of their samples say.
+
+    Where these say no label of any image, folders in the shards do, as in a folder.
 
     Raises
     ------
     DatasetError
         If there is no image, an archive cannot be read, or labels are at odds with how the cache writes them.
     UsageError
-        If a column is named that no sample has, or folders' levels are.
+        If a column is named that no sample has, or folders' levels are, and files beside images say labels.
     """
     archives = cast(Archives, request.once("archives", find_archives))
-    refuse_level_options(replace(request, split_folders="auto"))
     columns, inventory = SampleColumns(request.columns), Inventory()
-    split_of = _splits(archives) if request.split_folders != "none" else {}
+    inventory.skip_beside(archives)
     paths: list[str] = []
-    splits: list[str] = []
+    folders: list[str] = []
     flaws = _Flaws()
     for held in go_through(archives, request.exclude, inventory):
         for name, row in _rows(held, inventory, flaws):
             paths.append(f"{held.path}/{name}")
-            splits.append(split_of.get(held.folder, ""))
+            folders.append(intern("/".join(filter(None, (held.folder, name.rpartition("/")[0])))))
             columns.add(row)
     if not paths:
         inventory.refuse_damaged(archives.root)
         raise DatasetError(no_images_message(archives.root, inventory.found))
-    entries, notes, further, form = columns.read(paths, splits)
+    said = _read_folders(archives, folders, request, labelled=False).marks
+    entries, notes, further, form = columns.read(paths, [said[folder].split for folder in folders])
+    if any(label for label, *_ in entries.values()):
+        refuse_level_options(replace(request, split_folders="auto"))
+    elif request.columns.label == TableColumns().label:
+        reading = _read_folders(archives, folders, request, labelled=True)
+        labels = dict(zip(paths, (reading.marks[folder].label for folder in folders), strict=True))
+        if any(labels.values()) or request.class_level is not None:
+            entries = {path: (labels[path], split, group) for path, (_, split, group) in entries.items()}
+            notes = [*notes, *filter(None, [archives.note]), _BY_FOLDERS, *say_reading(reading)]
+            form = ""
     inventory.found.images = paths
     notes = [*inventory.notes(), *notes, *flaws.notes(len(paths))]
     return Listing(
@@ -193,11 +225,13 @@ def _said(held: Held, member: Member) -> dict[str, object]:
     if kind != "json":
         return {kind: text.strip()}
     value = json.loads(text)
+    json.dumps(value, ensure_ascii=False).encode()  # an escape may write half a letter, which no file of text holds
     return value if isinstance(value, dict) else {"json": value}
 
 
-def _splits(archives: Archives) -> dict[str, str]:
-    """Return the split of each folder that archives stand for, as far as names say one."""
-    tree = grow(f"{folder}/0" if folder else "0" for folder in set(archives.folders))
-    marks = read_levels(archives.root, tree, splits=True, class_level=None, labelled=False).marks
-    return {folder: marks[folder].split for folder in set(archives.folders)}
+def _read_folders(archives: Archives, folders: Sequence[str], request: Request, *, labelled: bool) -> Reading:
+    """Return what the folders say that archives stand for, and those in them."""
+    tree = grow(f"{folder}/" if folder else "" for folder in folders)
+    splits = request.split_folders != "none"
+    level = request.class_level if labelled else None
+    return read_levels(archives.root, tree, splits=splits, class_level=level, labelled=labelled)

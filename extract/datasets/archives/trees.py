@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
+from sys import intern
 from typing import cast
 
 from stackbone.cache.errors import DatasetError, DoubtError, ImageError, Malformed, UsageError
 from stackbone.extract.containers.container import Member
 from stackbone.extract.datasets.archives.found import Archives, find_archives
 from stackbone.extract.datasets.archives.members import Held, Inventory, go_through
+from stackbone.extract.datasets.archives.samples import are_samples, list_samples
 from stackbone.extract.datasets.folders.listing import list_found
 from stackbone.extract.datasets.folders.walking import METADATA
 from stackbone.extract.datasets.kind import Entries, Listing, Request
@@ -34,21 +37,32 @@ def list_trees(request: Request) -> Listing:
     """
     archives = cast(Archives, request.once("archives", find_archives))
     inventory = Inventory()
-    path_of: dict[str, str] = {}  # by where the image would lie in a folder
+    inventory.skip_beside(archives)
+    images: list[tuple[str, str, str]] = []  # archive, folder that it stands for, member
     with tempfile.TemporaryDirectory() as folder, _named(folder, archives):
-        tables = Path(folder)
+        tables: list[_Table] = []
         for held in go_through(archives, request.exclude, inventory):
-            for name in held.images:
-                path_of[_free(path_of, _joined(held.folder, name))] = f"{held.path}/{name}"
+            has_table = False
             for member in held.others:
                 if member.name.rpartition("/")[2].lower() in METADATA:
-                    _take_table(held, member, tables, inventory)
+                    has_table = True
+                    tables.append(_take_table(held, member, Path(folder) / str(len(tables))))
                 else:
                     inventory.skip(held.path, member.name)
-        if not path_of:
+            if not has_table and are_samples(held):
+                return list_samples(request)
+            images += ((held.path, held.folder, name) for name in held.images)
+        if not images:
             inventory.refuse_damaged(archives.root)
+        # Tables in one place of several shards speak of their own shards' images alone.
+        is_own = len({each.place for each in tables}) < len(tables)
+        inventory.found.tables = [each.put(Path(folder) / "tables", is_own=is_own) for each in tables]
+        path_of, folders = _places(images, is_own=is_own)
         inventory.found.images = sorted(path_of)
-        listing = list_found(_place(archives), inventory.found, request, tables=tables)
+        tables_at = Path(folder) / "tables"
+        listing = list_found(
+            _place(archives), inventory.found, request, tables=tables_at, folders=folders if is_own else None
+        )
     entries: Entries = {path_of[path]: marks for path, marks in listing.entries.items()}
     stored = {path: entries[path] for path in path_of.values()}
     return replace(
@@ -56,9 +70,48 @@ def list_trees(request: Request) -> Listing:
         title=archives.title,
         root=archives.root,
         entries=stored,
-        notes=[*inventory.notes(), *listing.notes],
+        notes=[*inventory.notes(), *filter(None, [archives.note]), *listing.notes],
         further=listing.further.moved(path_of),
     )
+
+
+@dataclass(frozen=True)
+class _Table:
+    """A table in an archive, copied to a file; `path` and `place` are its own, and that in the archives' folders."""
+
+    path: str
+    place: str
+    file: Path
+
+    def put(self, folder: Path, *, is_own: bool) -> str:
+        """Move it to where it is read, below a folder, and return its path there."""
+        path = self.path if is_own else self.place
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        self.file.rename(folder / path)
+        return path
+
+
+def _places(images: Sequence[tuple[str, str, str]], *, is_own: bool) -> tuple[dict[str, str], dict[str, str]]:
+    """Return images by where they are listed, and the folders that count for each of these.
+
+    Parameters
+    ----------
+    images
+        Their archives, the folders that these stand for, and their names there.
+    is_own
+        Whether they are listed in their archives, and not in the folders for which these stand.
+    """
+    path_of: dict[str, str] = {}
+    folders: dict[str, str] = {}
+    n_alike: Counter[str] = Counter()  # two shards may hold members of one name
+    for archive, folder, name in images:
+        path = free = _relative(archive, name) if is_own else _joined(folder, name)
+        while free in path_of:
+            n_alike[path] += 1
+            free = f"{path}#{n_alike[path] + 1}"
+        path_of[free] = f"{archive}/{name}"
+        folders[free] = intern(_joined(folder, name).rpartition("/")[0])
+    return path_of, folders
 
 
 def _place(archives: Archives) -> Path:
@@ -69,22 +122,14 @@ def _joined(folder: str, name: str) -> str:
     return f"{folder}/{name}" if folder else name
 
 
-def _free(taken: dict[str, str], path: str) -> str:
-    """Return a path that is not taken, in the same folder: two shards may hold members of one name."""
-    free, number = path, 1
-    while free in taken:
-        number += 1
-        free = f"{path}#{number}"
-    return free
+def _relative(archive: str, name: str) -> str:
+    """Return where a member lies, also of an archive that is named from the root of the disk."""
+    return f"{archive.lstrip('/')}/{name}"
 
 
-def _take_table(held: Held, member: Member, tables: Path, inventory: Inventory) -> None:
-    """Copy a table out of an archive to where tables are read."""
+def _take_table(held: Held, member: Member, file: Path) -> _Table:
+    """Copy a table out of an archive."""
     name, size = member.name, member.size or 0
-    path = _joined(held.folder, name)
-    if path in inventory.found.tables:
-        inventory.found.skip("table", "a table of another shard has its place", f"{held.path}/{name}")
-        return
     if size > _MOST_TABLE_BYTES:
         message = (
             f"The table {name!r} in {held.path!r} has {size:,} bytes. Expected at most {_MOST_TABLE_BYTES:,}. Unpack "
@@ -92,14 +137,11 @@ def _take_table(held: Held, member: Member, tables: Path, inventory: Inventory) 
         )
         raise DatasetError(message)
     try:
-        content = held.container.read(name)
+        file.write_bytes(held.container.read(name))
     except (ImageError, Malformed) as exc:
         message = f"The table {name!r} in {held.path!r} cannot be read: {exc}. Get the archive again, and run again."
         raise DatasetError(message) from exc
-    file = tables / path
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_bytes(content)
-    inventory.found.tables.append(path)
+    return _Table(_relative(held.path, name), _joined(held.folder, name), file)
 
 
 @contextmanager
@@ -108,7 +150,7 @@ def _named(folder: str, archives: Archives) -> Iterator[None]:
     try:
         yield
     except (DatasetError, UsageError) as exc:
-        text = str(exc).replace(folder, str(_place(archives)))
+        text = str(exc).replace(f"{folder}/tables", str(_place(archives)))
         if text == str(exc) or isinstance(exc, DoubtError):
             raise
         raise type(exc)(text) from exc

@@ -79,7 +79,7 @@ class Names:
 
     def add(self, name: str) -> None:
         """Take a file's name."""
-        if name.startswith(".") or name.lower() in METADATA or is_made_on_the_way(name):
+        if name.startswith(".") or name.lower() in METADATA or _PASSED_OVER.fullmatch(name):
             return
         if name.lower().endswith(TYPED):
             self.tables.append(name)
@@ -89,9 +89,9 @@ class Names:
             self.n_images += is_image_name(name)
 
 
-def is_made_on_the_way(name: str) -> bool:
-    """Return whether a file's name is that of what Hugging Face's library computed on the way, and kept."""
-    return _PASSED_OVER.fullmatch(name) is not None
+def is_of_library(name: str) -> bool:
+    """Return whether Hugging Face's library gives a file this name beside tables: it tells of them, or was cached."""
+    return name in (_STATE, _DICT, _INFO) or _PASSED_OVER.fullmatch(name) is not None
 
 
 Scan = Callable[[str, int], Names]

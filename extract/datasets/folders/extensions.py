@@ -51,13 +51,16 @@ def why_not(extension: str) -> str | None:
     return _NOT_IMAGES.get(extension)
 
 
-def why_not_beside(name: str) -> str | None:
-    """Return why a file beside a dataset's own is not taken, in words; None if it is a text or unknown."""
+def why_not_beside(name: str) -> str:
+    """Return why a file beside archives, tables or videos, which alone are read, is not taken, in words."""
     if name.lower().endswith(_TABLES_OF_IMAGES):
         return "a table; name it by itself"
-    kind = kind_of(name)
-    reason = f"{kind.what}; name it by itself" if kind else why_not(os.path.splitext(name)[1].lower())
-    return None if reason == NO_IMAGE else reason
+    if kind := kind_of(name):
+        return f"{kind.what}; name it by itself"
+    if is_image_name(name):
+        return "an image; name it by itself"
+    extension = os.path.splitext(name)[1].lower()
+    return why_not(extension) or missing_decoder(extension) or NO_IMAGE
 
 
 def missing_decoder(extension: str) -> str | None:

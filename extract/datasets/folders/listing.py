@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -36,7 +36,14 @@ def list_folder(request: Request) -> Listing:
     return list_found(root, walk(root, request.exclude), request)
 
 
-def list_found(root: Path, found: Found, request: Request, *, tables: Path | None = None) -> Listing:
+def list_found(
+    root: Path,
+    found: Found,
+    request: Request,
+    *,
+    tables: Path | None = None,
+    folders: Mapping[str, str] | None = None,
+) -> Listing:
     """List images that were found, with splits and classes from the names of folders and from tables beside them.
 
     Parameters
@@ -47,6 +54,8 @@ def list_found(root: Path, found: Found, request: Request, *, tables: Path | Non
         The images and tables.
     tables
         Folder that the tables' paths are relative to, if not `root`.
+    folders
+        Of each image the folder whose names say its split and class, if not the one in which it lies.
 
     Raises
     ------
@@ -59,14 +68,30 @@ def list_found(root: Path, found: Found, request: Request, *, tables: Path | Non
         refuse_table_options(request.labels, request.columns)
     splits = request.split_folders != "none"
     labelled = request.columns.label is not None
-    reading = read_levels(root, grow(found.images), splits=splits, class_level=request.class_level, labelled=labelled)
+    above = folders or {path: path.rpartition("/")[0] for path in found.images}
+    tree = grow(f"{folder}/" if folder else "" for folder in above.values())
+    reading = read_levels(root, tree, splits=splits, class_level=request.class_level, labelled=labelled)
     marks = {path: (mark.label, mark.split, "") for path, mark in reading.marks.items()}
-    entries = {path: marks[path.rpartition("/")[0]] for path in found.images}
+    entries = {path: marks[above[path]] for path in found.images}
     applied = apply_metadata(tables or root, entries, found.tables, request.columns)
-    reading = replace(reading, spoken_for=applied.spoken_for)
+    spoken_for = applied.spoken_for if folders is None else _spoken_for(applied.spoken_for, folders)
+    reading = replace(reading, spoken_for=spoken_for)
     notes = [*_unreadable(found), *_barren(found, reading), *say_reading(reading), *applied.notes]
     form = applied.label_form
     return Listing(root.name, root, applied.entries, found.skipped, notes, further=applied.further, label_form=form)
+
+
+def _spoken_for(places: Sequence[str], folders: Mapping[str, str]) -> list[str]:
+    """Return the folders all of whose images lie in places of which tables say the labels, as `folders` has them."""
+    known = set(places)
+    spoken: dict[str, bool] = {}
+    for path, folder in folders.items():
+        ends = [at + 1 for at, letter in enumerate(path) if letter == "/"]
+        is_known = bool(known) and ("" in known or any(path[:end] in known for end in ends))
+        spoken[folder] = spoken.get(folder, True) and is_known
+    if all(spoken.values()):
+        return [""]
+    return [f"{folder}/" for folder, is_known in spoken.items() if is_known and folder]
 
 
 def _unreadable(found: Found) -> Iterator[str]:

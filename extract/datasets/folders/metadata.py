@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import glob
 import os
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -99,6 +100,9 @@ def apply_metadata(root: Path, entries: Entries, tables: Sequence[str], columns:
             raise
         applied.notes.append(f"Tables beside images are left out, since labels are not asked for. {exc}")
         return applied
+    further: list[Further] = []
+    labelled: list[str] = []
+    ordered = sorted(entries)
     for table in sorted(tables, key=lambda path: (path.count("/"), path)):
         try:
             metadata = _read(root / table, columns)
@@ -111,12 +115,26 @@ def apply_metadata(root: Path, entries: Entries, tables: Sequence[str], columns:
         if metadata is None:
             applied.notes.append(f"{table!r} has no column {_PATH!r}, so it is not read as a table of images.")
         else:
-            further = applied.further.joined(_apply(applied, root, table, metadata, columns))
-            applied = replace(applied, further=further, label_form=applied.label_form or metadata.label_form)
-    return applied
+            below = _below(ordered, table[: table.rfind("/") + 1])
+            further.append(_apply(applied, root, table, metadata, columns, below))
+            applied = replace(applied, label_form=applied.label_form or metadata.label_form)
+            labelled += [table] if metadata.labelled else []
+    if labelled:
+        applied.notes.insert(0, f"Labels are those of {quoted(labelled)}, not the names of folders.")
+    return replace(applied, further=applied.further.joined(*further))
 
 
-def _apply(applied: Applied, root: Path, table: str, metadata: _Metadata, columns: TableColumns) -> Further:
+def _below(ordered: Sequence[str], prefix: str) -> Sequence[str]:
+    """Return those of sorted paths that begin with a folder's, which ends in a slash."""
+    if not prefix:
+        return ordered
+    behind = prefix[:-1] + chr(ord("/") + 1)
+    return ordered[bisect_left(ordered, prefix) : bisect_left(ordered, behind)]
+
+
+def _apply(
+    applied: Applied, root: Path, table: str, metadata: _Metadata, columns: TableColumns, below: Sequence[str]
+) -> Further:
     """Enter what a table says, and return what its other columns say of the images below it."""
     entries, prefix = applied.entries, table[: table.rfind("/") + 1]
     if metadata.label_form == SETS and applied.label_form != SETS:
@@ -133,7 +151,6 @@ def _apply(applied: Applied, root: Path, table: str, metadata: _Metadata, column
         else:
             absent.append(path)
     splits = canonical_splits(split for _, split, _ in rows.values())
-    below = [path for path in entries if path.startswith(prefix)]
     for path in below:
         label, split, group = entries[path]
         given = rows.get(path, ("", "", ""))
@@ -150,7 +167,6 @@ def _apply(applied: Applied, root: Path, table: str, metadata: _Metadata, column
 def _say(table: str, metadata: _Metadata, columns: TableColumns, n_bare: int, absent: list[str]) -> Iterator[str]:
     yield from metadata.notes
     if metadata.labelled:
-        yield f"Labels are those of {table!r}, not the names of folders."
         if n_bare:
             have = "it has" if n_bare == 1 else "they have"
             yield f"{table!r} does not list {counted(n_bare, 'image')}: {have} no label."

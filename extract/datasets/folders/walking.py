@@ -176,14 +176,14 @@ def all_files(root: Path, exclusion: Exclusion) -> Iterator[str]:
                         if not is_system_folder(name) and target not in linked:
                             pending.append(f"{prefix}{name}/")
                         linked |= {target} - {""}
-                    else:
+                    elif not is_system_file(name):
                         yield prefix + name
         except OSError:  # the listing of folders says so
             continue
 
 
 def skipped_beside(paths: Iterable[str], taken: Container[str]) -> list[Skipped]:
-    """Return what could be a dataset by itself and is not taken: archives, videos, tables; texts are not told.
+    """Return what lies beside a dataset that is archives, tables or videos, and is not taken.
 
     Parameters
     ----------
@@ -194,8 +194,8 @@ def skipped_beside(paths: Iterable[str], taken: Container[str]) -> list[Skipped]
     """
     found = Found(sorts=defaultdict(Counter))
     for path in paths:
-        if path not in taken and (reason := why_not_beside(path)):
-            found.skip_file(reason, path)
+        if path not in taken:
+            found.skip_file(why_not_beside(path), path)
     return found.skipped
 
 

@@ -12,7 +12,7 @@ from stackbone.extract.datasets.columns.layout import (
     ARROW,
     TYPED,
     Layout,
-    is_made_on_the_way,
+    is_of_library,
     layout_of_files,
     layout_of_folder,
 )
@@ -66,7 +66,7 @@ def _read(request: Request) -> Listing:
     listing = list_tables(request, layout)
     if not layout.is_folder:
         return listing
-    found = (path for path in all_files(layout.root, request.exclude) if not is_made_on_the_way(os.path.basename(path)))
+    found = (path for path in all_files(layout.root, request.exclude) if not is_of_library(os.path.basename(path)))
     return replace(listing, skipped=skipped_beside(found, frozenset(layout.files)))
 
 

@@ -16,7 +16,7 @@ from stackbone.extract.containers.opening import open_source
 from stackbone.extract.datasets.archives.found import archives_at, is_archive
 from stackbone.extract.datasets.archives.samples import has_samples, list_samples
 from stackbone.extract.datasets.archives.trees import list_trees
-from stackbone.extract.datasets.columns.layout import TYPED, Names, is_made_on_the_way, layout_at, layout_of_folder
+from stackbone.extract.datasets.columns.layout import TYPED, Names, is_of_library, layout_at, layout_of_folder
 from stackbone.extract.datasets.columns.listing import list_tables
 from stackbone.extract.datasets.columns.opening import opened
 from stackbone.extract.datasets.folders.extensions import is_image_name, why_not
@@ -146,15 +146,17 @@ def _of_folder(request: Request, url: str) -> Remote:
     found, others = _found(url, request.exclude)
     root, title = remote_root(url), url.rpartition("/")[2]
     names = _by_folder([*found.images, *found.tables, *others])
-    beside = [path for path in (*found.tables, *others) if not is_made_on_the_way(path.rpartition("/")[2])]
+    beside = [path for path in (*found.tables, *others) if not is_of_library(path.rpartition("/")[2])]
     layout = layout_of_folder(root, lambda path, _: names.get(path, Names()))
     if layout is not None and (layout.is_saved or not found.images or _outnumbers(request, root, layout.files, found)):
         tables = Remote(KINDS["columns"], lambda given: list_tables(given, layout))
         return _with_others(tables, beside, layout.files)
     archives = [path for path in others if is_archive(path)]
     if archives and not found.images:
-        request.known["archives"] = archives_at(root, title, archives)
-        return _with_others(_archives(request), beside, archives)
+        request.known["archives"] = archives_at(
+            root, title, archives, [path for path in beside if not is_archive(path)]
+        )
+        return _archives(request)
     videos = [path for path in others if is_video(path)]
     if videos and not found.images:
         request.known["videos"] = Videos(title, root, sorted(videos), found.tables, in_folder=True)

@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.cache import DatasetError, Digests, FeatureStore, UsageError
+from stackbone.cache import Digests, FeatureStore, UsageError
 from stackbone.cache.disk.digest import DIGEST_BYTES
 from stackbone.cache.places.place import bytes_free
 from stackbone.cache.progress import Progress, silent
 from stackbone.cache.text import counted
 from stackbone.extract.backbones.backbone import Backbone
 from stackbone.extract.datasets.dataset import Dataset
+from stackbone.extract.embedding.digests import remembered_rows
 from stackbone.extract.embedding.plan import EngineOptions, distinct_images
 from stackbone.extract.embedding.spread.job import find_job
 from stackbone.extract.embedding.spread.measured import Measured, measure_job
@@ -62,7 +63,9 @@ class Forecast:
     n_bytes
         Of their files together, from the mean of those that were read.
     n_unread
-        Images whose digest the cache does not know: their files are read once more, to learn it.
+        Images whose digest the cache does not know, as they are new or changed: their files are read, to learn it.
+    n_changed
+        Those of them that the index lists: their files are others now, as far as can be told without reading them.
     n_to_embed, n_rows
         Images that a feature set lacks, as far as known, and rows of all feature sets together.
     cache_bytes, free_bytes
@@ -79,6 +82,7 @@ class Forecast:
     n_images: int
     n_bytes: int
     n_unread: int
+    n_changed: int
     n_to_embed: int
     n_rows: int
     cache_bytes: int
@@ -105,6 +109,11 @@ class Forecast:
             f"measured for {m.seconds:.0f} s on {counted(m.n_embedded, 'image')}: {m.images_per_s:,.1f} a second, "
             f"after {m.start_seconds:.1f} s to start; {_size(round(m.hashed_bytes_per_s))} a second for digests",
         ]
+        if self.n_changed:
+            lines.append(
+                f"{self.n_changed:,} of these changed since they were listed, or are other files of the same names; "
+                "those whose bytes are the same after all are not embedded again"
+            )
         if m.n_failed:
             lines.append(f"{m.n_failed:,} of these {counted(m.n_tried, 'image')} failed; `stackbone extract` says why")
         room = f" of {_size(self.free_bytes)} free" if self.free_bytes is not None else ""
@@ -156,7 +165,8 @@ def forecast(
 ) -> Forecast:
     """Return what `extract` would take; images are embedded for some seconds, and nothing is written to the cache.
 
-    What the cache has is told by its index: files that are not in it count as new, without a look at their bytes.
+    What the cache has is told by its index: files that are not in it, or that changed since it was written, count as
+    new, without a look at their bytes.
 
     Parameters
     ----------
@@ -180,7 +190,10 @@ def forecast(
     report = on_progress or silent
     store = store or FeatureStore()
     if dataset.arrays:
-        message = f"the images of {dataset.name!r} are in memory: a forecast is for files. Call `extract` at once"
+        message = (
+            f"found arrays in memory as the {counted(len(dataset.paths), 'image')} of {dataset.name!r}; expected image "
+            "files, since a forecast measures how they are read: call `extract` at once, or write the images to files"
+        )
         raise UsageError(message)
     job = find_job(
         backbones,
@@ -196,7 +209,7 @@ def forecast(
         limits=limits_of(allow_truncated=allow_truncated, max_pixels=max_pixels),
         report=report,
     )
-    known, is_failed = _known(dataset, store)
+    known, is_failed, n_changed = _known(dataset, store)
     is_new = ~known.any(axis=1) & ~is_failed
     is_tried = ~is_failed | retry_failed | (job.limits != USUAL)
     images = distinct_images(dataset.root, dataset.paths, known, known.any(axis=1) & is_tried)
@@ -207,12 +220,6 @@ def forecast(
     if len(rows):
         job = job.ready(job.backbones, report)
         measured = measure_job(job, dataset, rows, seconds, workers, report)
-        if measured is None:
-            message = (
-                f"none of the images of {dataset.name!r} that were tried can be read. `stackbone extract` says why, "
-                "image by image"
-            )
-            raise DatasetError(message)
     n_unread = int(is_new.sum())
     n_rows = sum(int(each.lacking.sum()) for each in fillings) + n_unread * len(fillings)
     row_bytes = measured.row_bytes / len(fillings) if measured else 0.0
@@ -223,6 +230,7 @@ def forecast(
         n_images=len(dataset.paths),
         n_bytes=round(measured.bytes_an_image * len(dataset.paths)) if measured else 0,
         n_unread=n_unread,
+        n_changed=n_changed,
         n_to_embed=len(rows),
         n_rows=n_rows,
         cache_bytes=round(n_rows * row_bytes),
@@ -232,18 +240,23 @@ def forecast(
     )
 
 
-def _known(dataset: Dataset, store: FeatureStore) -> tuple[Digests, NDArray[np.bool_]]:
-    """Return the digests of a dataset's images as the cache's index has them, zero where it has none, and failures."""
+def _known(dataset: Dataset, store: FeatureStore) -> tuple[Digests, NDArray[np.bool_], int]:
+    """Return the digests of a dataset's images and which failed, as the cache's index tells of files as they are now.
+
+    Of files that it does not list, or that changed since, the digest is zero; how many changed is returned, too.
+    """
     digests = np.zeros((len(dataset.paths), DIGEST_BYTES), np.uint8)
     is_failed = np.zeros(len(dataset.paths), np.bool_)
+    n_changed = 0
     if dataset.name in store.dataset_names():
         index = store.dataset(dataset.name)
-        row_of = {path: row for row, path in enumerate(index.path)}
-        places = np.array([row_of.get(path, -1) for path in dataset.paths], np.int64)
+        places = remembered_rows(dataset, index)
         there = places >= 0
         digests[there] = index.image_sha256[places[there]]
         is_failed[there] = ~index.ok[places[there]] & digests[there].any(axis=1)
-    return digests, is_failed
+        listed = set(index.path)
+        n_changed = sum(dataset.paths[i] in listed for i in np.flatnonzero(~there).tolist())
+    return digests, is_failed, n_changed
 
 
 def _share(measured: Measured, n_to_embed: int, n_unread: int, n_workers: int) -> Share:

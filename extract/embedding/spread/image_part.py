@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from stackbone.cache import Digests, UsageError
 from stackbone.cache.disk.digest_sets import digest_heads
+from stackbone.cache.text import typed
 
 MOST_PARTS = 1_000_000
 _FORM = re.compile(r"(\d{1,9})/(\d{1,9})")
@@ -52,7 +53,7 @@ def parse_part(text: str) -> ImagePart:
     number, of = (int(found[1]), int(found[2])) if found else (0, 0)
     if not 1 <= number <= of <= MOST_PARTS:
         message = (
-            f"--part {text!r} is no part: give its number, from 1, and how many parts there are (at most "
+            f"{typed('--part', text)} is no part: give its number, from 1, and how many parts there are (at most "
             f"{MOST_PARTS:,}), such as --part 3/16"
         )
         raise UsageError(message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 from collections.abc import Iterator
@@ -13,8 +14,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.cache import Digests, FeatureStore, FileDigests, ImageError, empty_index
+from stackbone.cache import DatasetError, Digests, FeatureStore, FileDigests, ImageError, empty_index
+from stackbone.cache.disk.reading import place_in
 from stackbone.cache.progress import Progress, silent
+from stackbone.cache.text import counted
 from stackbone.extract.datasets.dataset import Dataset
 from stackbone.extract.embedding.digests import list_dataset
 from stackbone.extract.embedding.embedder import Embedder
@@ -70,8 +73,8 @@ class _EnoughError(Exception):
 
 def measure_job(
     job: Job, dataset: Dataset, rows: NDArray[np.intp], seconds: float, workers: int | None, report: Progress
-) -> Measured | None:
-    """Embed some of a dataset's images into a cache that is thrown away; None if none of them can be read.
+) -> Measured:
+    """Embed some of a dataset's images into a cache that is thrown away.
 
     Parameters
     ----------
@@ -79,11 +82,22 @@ def measure_job(
         (n,) which of the images may be taken.
     seconds
         About how long, beside the time to start; at least one batch of every network is run.
+
+    Raises
+    ------
+    DatasetError
+        If none of the images that are tried can be read.
     """
     began = time.perf_counter()
-    paths, digests, sound, hash_seconds = _hash_some(dataset, rows, seconds * _HASHING_SHARE, report)
+    paths, digests, reasons, hash_seconds = _hash_some(dataset, rows, seconds * _HASHING_SHARE, report)
+    sound = np.array([not reason for reason in reasons], np.bool_)
     if not sound.any():
-        return None
+        message = (
+            f"found none that can be read of the {counted(len(paths), 'image')} of {dataset.name!r} that were tried, "
+            f"where at least one is needed to measure; the first is {place_in(os.fspath(dataset.root), paths[0])!r}: "
+            f"{reasons[0]}. Put the files back, or let them be read, and run again"
+        )
+        raise DatasetError(message)
     images = distinct_images(dataset.root, paths, digests, sound)
     mean_bytes = _mean_bytes(images)
     with tempfile.TemporaryDirectory(prefix="stackbone-plan-") as folder:
@@ -113,8 +127,8 @@ def measure_job(
 
 def _hash_some(
     dataset: Dataset, rows: NDArray[np.intp], seconds: float, report: Progress
-) -> tuple[list[str], Digests, NDArray[np.bool_], float]:
-    """Return the paths of the images that were read in the time, digests, which could be read, and the seconds."""
+) -> tuple[list[str], Digests, list[str], float]:
+    """Return the paths of the images that were tried in the time, digests, "" or why there is none, and the seconds."""
     began = time.perf_counter()
     paths: list[str] = []
     found: list[FileDigests] = []
@@ -125,8 +139,8 @@ def _hash_some(
         report("reading", len(paths), min(len(rows), _MOST_SAMPLED))
         if len(paths) >= _MOST_SAMPLED or time.perf_counter() - began > seconds:
             break
-    sound = np.array([not reason for each in found for reason in each.reasons], np.bool_)
-    return paths, np.concatenate([each.digests for each in found]), sound, time.perf_counter() - began
+    reasons = [reason for each in found for reason in each.reasons]
+    return paths, np.concatenate([each.digests for each in found]), reasons, time.perf_counter() - began
 
 
 def _mean_bytes(images: Images) -> float:

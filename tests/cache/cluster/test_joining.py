@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from stackbone.cache.cluster import joining
 from stackbone.cache.cluster.joining import check_ray, joined
 from stackbone.cache.errors import ClusterError, UsageError
+from tests.made.checkout import ROOT
 
 
 @pytest.fixture
@@ -72,5 +79,132 @@ def test_a_machine_in_no_cluster_has_none_of_its_own(monkeypatch: pytest.MonkeyP
     assert joining._own_place() is None
     monkeypatch.setenv("RAY_ADDRESS", "10.1.2.3:6379")
     assert joining._own_place() == "10.1.2.3:6379"
-    monkeypatch.setenv("RAY_ADDRESS", "local")
-    assert joining._own_place() is None
+    for none in ("local", "auto", ""):
+        monkeypatch.setenv("RAY_ADDRESS", none)
+        assert joining._own_place() is None
+
+
+FAKE_RAY = """
+import os, subprocess, sys, time
+
+def init(**options):
+    sleep = "import sys, time; time.sleep(120)"
+    parent = "import subprocess, sys; subprocess.Popen([sys.executable, '-c', *sys.argv[1:]], start_new_session=True)"
+    for started in ([sleep], [parent, sleep]):  # a child, and an orphan
+        subprocess.Popen([sys.executable, "-c", *started, os.environ["MARK"]], start_new_session=True).poll()
+    time.sleep(float(os.environ["INIT_SECONDS"]))
+
+def shutdown():
+    time.sleep(float(os.environ["SHUTDOWN_SECONDS"]))
+
+class get_runtime_context:
+    gcs_address = "127.0.0.1:6379"
+
+def is_initialized():
+    return False
+"""
+
+
+@pytest.fixture
+def marked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Put a Ray that takes its time in the place of the real one, and return what its processes are known by."""
+    if not Path("/proc/self/cmdline").exists():
+        pytest.skip("this system does not tell whose children processes are")
+    (tmp_path / "ray").mkdir()
+    (tmp_path / "ray" / "__init__.py").write_text(FAKE_RAY)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    monkeypatch.setenv("MARK", str(tmp_path))
+    monkeypatch.setenv("INIT_SECONDS", "0")
+    monkeypatch.setenv("SHUTDOWN_SECONDS", "0")
+    return str(tmp_path)
+
+
+def processes(mark: str) -> list[str]:
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            words = file.read_bytes().decode(errors="replace").split("\0")
+            if mark in words[1:] and file.parent.name != str(os.getpid()):
+                found.append(f"{file.parent.name}: {words}")
+    return found
+
+
+def wait_for_processes(mark: str, n: int) -> None:
+    until = time.monotonic() + 10
+    while len(processes(mark)) != n:
+        assert time.monotonic() < until, processes(mark)
+        time.sleep(0.05)
+
+
+def test_a_cluster_of_our_own_leaves_no_process(marked: str) -> None:
+    with joining._started(None) as place:
+        assert place == "127.0.0.1:6379"
+        wait_for_processes(marked, 2)
+    assert processes(marked) == []
+
+
+def test_a_cluster_that_hangs_as_it_starts_leaves_no_process(marked: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INIT_SECONDS", "60")
+    monkeypatch.setattr(joining, "_START_SECONDS", 2.0)
+    with pytest.raises(ClusterError, match="it did not start within 2 s"), joining._started(None):
+        pass
+    assert processes(marked) == []
+
+
+def test_a_cluster_that_hangs_as_it_ends_leaves_no_process(marked: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SHUTDOWN_SECONDS", "60")
+    with joining._started(None):
+        wait_for_processes(marked, 2)
+    assert processes(marked) == []
+
+
+@pytest.mark.parametrize("seconds", ["0", "60"])
+def test_a_run_that_is_killed_leaves_no_process(marked: str, monkeypatch: pytest.MonkeyPatch, seconds: str) -> None:
+    """Also where its cluster is just starting."""
+    monkeypatch.setenv("INIT_SECONDS", seconds)
+    code = "from stackbone.cache.cluster import joining\nwith joining._started(None): input()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, cwd=ROOT) as run:
+        wait_for_processes(marked, 2)
+        run.kill()
+    wait_for_processes(marked, 0)
+
+
+NAMES = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_USAGE_STATS_ENABLED", "PYTHONBREAKPOINT")
+
+
+def environment() -> dict[str, str | None]:
+    return {name: os.environ.get(name) for name in NAMES}
+
+
+@pytest.mark.parametrize("mode", [None, "disabled"])
+def test_what_ray_is_told_ends_with_the_run(
+    marked: str, monkeypatch: pytest.MonkeyPatch, mode: str | None, silent_port: int
+) -> None:
+    """The next run may join another cluster, without a token or with its own."""
+    for name in NAMES:
+        monkeypatch.delenv(name, raising=False)
+    if mode:
+        monkeypatch.setenv("RAY_AUTH_MODE", mode)
+    before, seen = environment(), []
+    fake = ModuleType("ray")
+
+    def init(**_: object) -> None:
+        seen.append(environment())
+        os.environ["PYTHONBREAKPOINT"] = "of.ray"
+
+    fake.__dict__.update(is_initialized=lambda: False, shutdown=lambda: None, init=init)
+    monkeypatch.setitem(sys.modules, "ray", fake)
+    monkeypatch.setattr(joining, "check_ray", lambda _: None)
+    with joined("local") as ray:
+        assert ray is fake
+    assert seen[0]["RAY_AUTH_MODE"] == (mode or "token")
+    assert len(seen[0]["RAY_AUTH_TOKEN"] or "") == 64
+    assert seen[0]["RAY_USAGE_STATS_ENABLED"] == "0"
+    assert environment() == before
+    monkeypatch.setattr(
+        joining, "_check_health", lambda place: os.environ.setdefault("RAY_AUTH_MODE", "token") and None
+    )
+    with joined(f"127.0.0.1:{silent_port}"):
+        pass
+    assert environment() == before
+    assert processes(marked) == []

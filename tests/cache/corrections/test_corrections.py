@@ -11,8 +11,11 @@ import pytest
 
 from stackbone.cache import CorruptFileError, DatasetIndex, FeatureStore, empty_index
 from stackbone.cache.corrections import batch as batch_module
-from stackbone.cache.corrections.batch import Batch, batch_files
+from stackbone.cache.corrections.batch import Batch, batch_files, write_batch
 from stackbone.cache.disk.digest import FileStamps
+from stackbone.cache.places.object_path import ObjectPath
+from stackbone.cache.places.opened import read_place
+from stackbone.cache.remote.objects import put_object
 from stackbone.cache.upkeep.forget import plan_forget
 from stackbone.cache.upkeep.summary import summarise
 from stackbone.cache.upkeep.verify import verify
@@ -107,6 +110,15 @@ def test_two_writers_of_one_number_lose_nothing(store: FeatureStore) -> None:
     second = batch_files(store.root, "photos")[1]
     on_disk(second).rename(on_disk(second).with_name(file.name[:7] + "00000000.h5"))
     assert labels(store) == ["dog", "dog", "dog"]
+
+
+def test_a_batch_comes_after_the_one_that_another_machine_has_just_written() -> None:
+    root = ObjectPath("memory://corrections-machines/features")
+    written = write_batch(root, "photos", batch("dog", "cat", "a"))
+    folder = ObjectPath("memory://corrections-machines/features/corrections/photos")
+    assert batch_files(root, "photos") == [written]
+    put_object(f"{folder.url}/000007-00000000.h5", read_place(written, 1 << 20))  # not in the listing of a moment ago
+    assert write_batch(root, "photos", batch("cat", "dog", "a")).name.startswith("000008-")
 
 
 @pytest.mark.parametrize("names", [("00000000", "ffffffff"), ("ffffffff", "00000000")])

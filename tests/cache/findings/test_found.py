@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from stackbone.cache import FAILED, OK, CorruptFileError, DatasetIndex, FeatureStore, FileStamps, empty_index
+from stackbone.cache import (
+    FAILED,
+    OK,
+    CacheError,
+    CorruptFileError,
+    DatasetIndex,
+    FeatureStore,
+    FileStamps,
+    empty_index,
+)
 from stackbone.cache.findings import found as module
 from stackbone.cache.findings.applied import with_findings
 from stackbone.cache.findings.found import READ, UNREAD, Finding, findings_files, read_findings, write_findings
+from stackbone.cache.places.object_path import ObjectPath
+from stackbone.cache.places.opened import read_place
+from stackbone.cache.remote.objects import put_object
 from stackbone.cache.upkeep.forget import plan_forget
 from stackbone.cache.upkeep.verify import verify
-from tests.made.caches import on_disk
+from tests.made.caches import SPEC, features_of, make_digests, make_index, on_disk
 
 
 def key(number: int) -> bytes:
@@ -47,6 +60,48 @@ def test_the_last_finding_of_an_image_counts(tmp_path: Path) -> None:
     write_findings(tmp_path, "photos", {key(1): Finding(UNREAD, "no permission"), key(2): Finding(FAILED, "cut")})
     write_findings(tmp_path, "photos", {key(1): Finding(READ)})
     assert read_findings(tmp_path, "photos") == {key(1): Finding(READ), key(2): Finding(FAILED, "cut")}
+
+
+class _Ahead(datetime):
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> _Ahead:
+        found = datetime.now(tz) + timedelta(days=1)
+        return cls.combine(found.date(), found.timetz())
+
+
+@pytest.mark.parametrize("cache", ["features", "memory://findings-clocks/features"])
+def test_the_last_finding_counts_though_the_clock_of_an_earlier_writer_was_ahead(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: str
+) -> None:
+    root = FeatureStore(cache if "://" in cache else tmp_path / cache).root
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "datetime", _Ahead)
+        write_findings(root, "photos", {key(1): Finding(FAILED, "cut short")})
+    write_findings(root, "photos", {key(1): Finding(READ)})
+    write_findings(root, "photos", {key(1): Finding(UNREAD, "no permission")})
+    assert read_findings(root, "photos") == {key(1): Finding(UNREAD, "no permission")}
+    times = [each.name.partition("-")[0] for each in findings_files(root, "photos")]
+    assert len(set(times)) == 3
+    assert times[2][:8] == f"{datetime.now(UTC) + timedelta(days=1):%Y%m%d}"
+
+
+def test_a_finding_comes_after_what_another_machine_has_just_written() -> None:
+    root = ObjectPath("memory://findings-machines/features")
+    written = write_findings(root, "photos", {key(1): Finding(FAILED, "cut short")})
+    (listed,) = findings_files(root, "photos")
+    content = read_place(written, 1 << 20)
+    put_object(f"{listed.parent.url}/29991231T235959000000-00000000.h5", content)  # type: ignore[union-attr]
+    assert len(findings_files(root, "photos")) == 1  # the listing of a moment ago
+    write_findings(root, "photos", {key(1): Finding(READ)})
+    assert read_findings(root, "photos") == {key(1): Finding(READ)}
+
+
+def test_a_name_that_holds_no_time_keeps_nobody_from_writing(tmp_path: Path) -> None:
+    path = on_disk(write_findings(tmp_path, "photos", {key(1): Finding(FAILED, "cut short")}))
+    for time in ("99999999T999999999999", "99991231T235959999999"):
+        path.with_name(f"{time}-00000000.h5").write_bytes(path.read_bytes())
+    again = write_findings(tmp_path, "photos", {key(1): Finding(READ)})
+    assert path.name.partition("-")[0] < again.name.partition("-")[0] < "9999"
 
 
 def test_an_index_is_read_with_its_findings(store: FeatureStore) -> None:
@@ -131,6 +186,31 @@ def test_verify_counts_findings_and_forget_removes_them(store: FeatureStore) -> 
     assert "1 file of findings" in found.lines()[0]
     plan_forget(store, ["photos"], unused=False).run()
     assert not (store.root / "findings" / "photos").exists()
+
+
+def test_features_of_an_image_that_could_not_be_read_lately_are_no_unused_ones(store: FeatureStore) -> None:
+    digests = make_digests(4)
+    feature_set = store.feature_set("resnet50", SPEC)
+    feature_set.append(SPEC, digests, features_of(digests), {})
+    store.write_dataset(make_index("photos", digests[:3]))
+    unread = {digests[0].tobytes(): Finding(UNREAD, "Stale file handle")}
+    write_findings(store.root, "photos", unread)
+    plan = plan_forget(store, [], unused=True)
+    assert plan.lines() == [f"1 row of {feature_set.id} that no dataset lists"]
+    plan.run()
+    assert feature_set.missing(digests).tolist() == [False, False, False, True]
+
+
+def test_of_a_dataset_that_is_removed_in_this_moment_nothing_counts_as_unused(
+    store: FeatureStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def removed(*_: object) -> None:
+        raise FileNotFoundError
+
+    store.write_dataset(index_of(1))
+    monkeypatch.setattr("stackbone.cache.findings.applied.read_index", removed)
+    with pytest.raises(CacheError, match=r"'photos' in the cache .* was removed just now"):
+        plan_forget(store, [], unused=True)
 
 
 def test_other_programs_files_are_passed_over(tmp_path: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import sys
+import tracemalloc
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -33,6 +35,27 @@ def test_a_coded_column_reads_as_the_list() -> None:
     assert pickle.loads(pickle.dumps(coded)) == TEXTS
     with pytest.raises(IndexError):
         coded[len(TEXTS)]
+
+
+@pytest.mark.parametrize("other", [[1, 2], [None, None], ["a", None], ["a", "c"], ["a"], ("a", "b"), "ab", b"ab", 1])
+def test_a_coded_column_differs_from_what_a_list_of_its_texts_differs_from(other: object) -> None:
+    coded = code_texts(["a", "b"])
+    assert (other == ["a", "b"]) is False
+    assert (coded == other) is False
+    assert (other == coded) is False
+
+
+def test_a_coded_column_equals_one_with_other_codes() -> None:
+    assert CodedTexts(["b", "a"], np.array([1, 0])) == code_texts(["a", "b"])
+    assert CodedTexts(["b", "a"], np.array([0, 1])) != code_texts(["a", "b"])
+
+
+@pytest.mark.parametrize("which", [1.0, None, "a", (0,)])
+def test_no_row_is_found_by_what_no_list_takes(which: int) -> None:
+    for texts in (TEXTS, code_texts(TEXTS)):
+        with pytest.raises(TypeError):
+            texts[which]
+    assert code_texts(TEXTS)[True] == TEXTS[True]
 
 
 def test_codes_take_a_byte_where_few_texts_differ() -> None:
@@ -108,12 +131,55 @@ def test_a_text_that_no_row_has_is_not_written(tmp_path: Path) -> None:
     assert (tmp_path / "made.h5").read_bytes() == expected
 
 
-def test_a_read_index_takes_less_than_a_hundred_bytes_an_image_beside_its_paths(tmp_path: Path) -> None:
+def bytes_of_an_image(path: Path, index: DatasetIndex) -> float:
+    """Return what an index that is read again takes in memory for each image, beside its paths."""
+    write_index(path, index)
+    read_index(path)  # what is imported at the first time is none of it
+    tracemalloc.start()
+    try:
+        found = read_index(path)
+        taken = tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+    return (taken - sys.getsizeof(found.path) - sum(map(sys.getsizeof, found.path))) / len(found)
+
+
+@pytest.mark.parametrize(("rows_each", "most"), [(100_000, 72), (10, 80), (3, 100)])
+def test_a_read_index_takes_at_most_a_hundred_bytes_an_image_beside_its_paths(
+    tmp_path: Path, rows_each: int, most: int
+) -> None:
+    n = 220_000  # 73,333 groups of three: more than two bytes tell apart
+    index = replace(index_of(n), columns={}, group=[f"patient {i // rows_each}" for i in range(n)])
+    assert bytes_of_an_image(tmp_path / "made.h5", index) <= most
+
+
+def test_many_texts_in_no_order_are_coded_too(tmp_path: Path) -> None:
+    n = 400_000
+    groups = np.random.default_rng(0).integers(0, n // 3, n)  # in the first piece of it nearly all differ
+    index = replace(index_of(n), columns={}, group=[f"patient {i}" for i in groups.tolist()])
+    write_index(tmp_path / "made.h5", index)
+    found = read_index(tmp_path / "made.h5").group
+    assert isinstance(found, CodedTexts)
+    assert found == index.group
+
+
+def test_texts_that_nearly_all_differ_take_no_more_than_a_list_of_them(tmp_path: Path) -> None:
+    n = 90_000
+    index = replace(index_of(n), columns={}, group=[f"patient {i}" for i in range(n)])
+    write_index(tmp_path / "made.h5", index)
+    found = read_index(tmp_path / "made.h5")
+    assert type(found.group) is list
+    assert found.group == index.group
+
+
+def test_one_long_text_among_many_costs_no_room_for_each_when_written(tmp_path: Path) -> None:
     n = 20_000
-    write_index(tmp_path / "made.h5", replace(index_of(n), group=[""] * n, columns={}))
-    index = read_index(tmp_path / "made.h5")
-    taken = index.image_sha256.nbytes + index.status.nbytes + index.stamps.values.nbytes
-    for texts in (index.label, index.split, index.group, index.reason):
-        assert isinstance(texts, CodedTexts)
-        taken += texts.codes.nbytes
-    assert taken <= 100 * n
+    group = code_texts([f"patient {i}" for i in range(n - 1)] + ["x" * 4_000])
+    tracemalloc.start()
+    try:
+        write_index(tmp_path / "made.h5", replace(index_of(n), columns={}, group=group))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < n * 4_000  # bytes, of all of them as wide as the longest
+    assert read_index(tmp_path / "made.h5").group == group

@@ -29,6 +29,11 @@ from stackbone.cache.boxes.box_table import box_table
 from stackbone.cache.boxes.image_boxes import ImageBoxes
 from stackbone.cache.corrections.batch import Batch
 from stackbone.cache.findings.found import FAILED, Finding, forget_findings, read_findings, write_findings
+from stackbone.cache.hdf5 import opening as opening_module
+from stackbone.cache.places import heads as heads_module
+from stackbone.cache.places import object_path as path_module
+from stackbone.cache.places import opened as opened_module
+from stackbone.cache.places.heads import Heads
 from stackbone.cache.places.object_path import ObjectPath
 from stackbone.cache.places.opened import read_place
 from stackbone.cache.places.place import Place, is_there, place_of, write_whole
@@ -43,6 +48,7 @@ from stackbone.cache.upkeep.set_aside import SET_ASIDE
 from stackbone.cache.upkeep.summary import summarise
 from stackbone.cache.upkeep.verify import verify
 from tests.made.caches import SPEC, features_of, make_digests, make_index
+from tests.made.sealing import resealed
 from tests.made.servers import as_endpoint, s3_server, web_server
 
 MOST = 1 << 24
@@ -246,9 +252,14 @@ class CacheContract:
         write_whole(feature_set.folder / "part-x.h5", b"")
         with pytest.raises(CorruptFileError):
             feature_set.digests()
-        newer = read_place(feature_set.shards()[0], MOST).replace(b"stackbone-features 2\n", b"stackbone-features 3\n")
-        write_whole(feature_set.folder / "part-x.h5", newer)
-        with pytest.raises((NewerVersionError, CorruptFileError)):
+        shard = read_place(next(each for each in feature_set.shards() if each.name != "part-x.h5"), MOST)
+        write_whole(
+            feature_set.folder / "part-x.h5", shard.replace(b"stackbone-features 2\n", b"stackbone-features 3\n")
+        )
+        with pytest.raises(CorruptFileError, match="SHA-256"):  # who changed the version broke the seal
+            feature_set.digests()
+        write_whole(feature_set.folder / "part-x.h5", resealed(shard, version=3))
+        with pytest.raises(NewerVersionError, match="version is 3, this one reads up to 2"):
             feature_set.digests()
 
     def test_compaction_makes_shards_fewer_and_changes_no_row(
@@ -405,7 +416,106 @@ def test_a_cache_on_a_web_server_can_be_read_and_not_written(tmp_path: Path) -> 
             feature_set.append(SPEC, digests[:1], features_of(digests[:1], 32), {})
         with pytest.raises(CacheError, match="the server does not offer it"):
             write_scores(store.scores_folder, "ab", Origin("photos", ()), {"p": np.ones((1, 1), np.float32)})
+        with pytest.raises(CacheError, match="the server does not offer it"):
+            plan_forget(store, ["photos"], unused=False).run()
     assert len(local.feature_set("resnet50", SPEC).shards()) == 1
+
+
+def test_a_cache_on_a_web_server_that_tells_no_lengths_can_be_read(tmp_path: Path) -> None:
+    digests = make_digests(9_000)
+    local = FeatureStore(tmp_path / "features")
+    local.feature_set("resnet50", SPEC).append(SPEC, digests, features_of(digests, 32), {})
+    local.write_dataset(make_index("photos", digests))
+    rows = np.ones((4, 272), np.float16)
+    maps = local.feature_set("resnet50", MAPS)
+    shard = maps.append(MAPS, digests[:4], rows, {}, FORM, sizes=np.ones((4, 2), np.int64))
+    with web_server(tmp_path, tells_lengths=False) as address:
+        store = FeatureStore(f"{address}/features")
+        feature_set = store.feature_set("resnet50", SPEC)
+        assert not feature_set.missing(digests).any()
+        assert feature_set.header().n_rows == 9_000
+        np.testing.assert_array_equal(feature_set.load(digests), features_of(digests, 32))
+        assert store.dataset().name == "photos"
+        assert verify(store, repair=True).findings == []
+        reader = store.feature_set("resnet50", MAPS).maps()
+        np.testing.assert_array_equal(reader.read(digests[:2])[0].reshape(2, -1), rows[:2, :192])
+        damage(shard)  # nothing told that these are the bytes that were proven
+        with pytest.raises(CorruptFileError):
+            reader.read(digests[:2])
+
+
+def test_of_a_large_object_of_others_little_is_got(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opened_module, "_LARGE_BYTES", 1 << 16)
+    got: list[int] = []
+    real = path_module.get_object
+
+    def get(url: str, start: int = 0, end: int | None = None) -> bytes:
+        content = real(url, start, end)
+        got.append(len(content))
+        return content
+
+    monkeypatch.setattr(path_module, "get_object", get)
+    store = FeatureStore(f"memory://{uuid.uuid4().hex}/features")
+    digests = make_digests(4_000)
+    store.write_dataset(make_index("photos", digests))
+    assert len(store.dataset("photos")) == 4_000
+    assert max(got) > 1 << 16
+    place = store.root / "datasets" / "films.h5"
+    write_whole(place, b"stackbone? no" + bytes(1 << 18))
+    got.clear()
+    with pytest.raises(CorruptFileError, match="begins neither with a seal nor as an HDF5 file"):
+        store.dataset("films")
+    assert max(got) < 100
+    monkeypatch.setattr(opening_module, "MAX_FILE_BYTES", 1 << 17)
+    got.clear()
+    with pytest.raises(CorruptFileError, match=r"more than the 131,072"):
+        store.dataset("photos")
+    assert max(got) == (1 << 17) + 1
+
+
+def test_shards_that_are_more_than_fit_in_memory_are_not_all_got_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = FeatureStore(f"memory://{uuid.uuid4().hex}/features")
+    feature_set, digests = store.feature_set("resnet50", SPEC), make_digests(40)
+    for part in np.array_split(digests, 40):
+        add(feature_set, part)
+    heads = Heads()
+    monkeypatch.setattr(opened_module, "HEADS", heads)
+    monkeypatch.setattr(heads_module, "_MOST_BYTES", 20 * feature_set.shards()[0].stat().size)
+    n_got = [0]
+    real = path_module.get_object
+
+    def get(url: str, start: int = 0, end: int | None = None) -> bytes:
+        n_got[0] += 1
+        return real(url, start, end)
+
+    monkeypatch.setattr(path_module, "get_object", get)
+    feature_set.missing(digests)
+    assert n_got == [40]
+    for _ in range(10):
+        feature_set.missing(digests)
+    assert n_got[0] <= 40 + 10 * 21
+
+
+@pytest.mark.parametrize("n_shards", [1, 12])
+def test_of_a_shard_no_more_is_got_than_is_used(n_shards: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = FeatureStore(f"memory://{uuid.uuid4().hex}/features")
+    feature_set, digests = store.feature_set("resnet50", SPEC), make_digests(40)
+    for part in np.array_split(digests, n_shards):
+        add(feature_set, part)
+    n_got = [0]
+    real = path_module.get_object
+
+    def get(url: str, start: int = 0, end: int | None = None) -> bytes:
+        n_got[0] += 1
+        return real(url, start, end)
+
+    monkeypatch.setattr(path_module, "get_object", get)
+    feature_set.load(digests)
+    assert n_got == [n_shards]
+    feature_set.header()
+    assert n_got == [n_shards + 1]
+    feature_set.missing(digests)
+    assert n_got == [2 * n_shards]
 
 
 def test_a_url_that_was_made_a_path_is_refused() -> None:
@@ -413,8 +523,34 @@ def test_a_url_that_was_made_a_path_is_refused() -> None:
         FeatureStore(Path("s3://bucket/features"))
 
 
-def test_a_url_of_a_file_is_a_folder_of_this_machine(tmp_path: Path) -> None:
-    assert FeatureStore(f"file://{tmp_path}/a%20b").root == tmp_path / "a b"
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("s3:/bucket/f", "is a URL with one slash. Type both of them"),
+        ("simplecache::s3://bucket/f", "one URL within another"),
+        ("zip://a.zip::s3://bucket/f", "one URL within another"),
+        ("file://elsewhere/tmp/x", "a file of the machine 'elsewhere'"),
+    ],
+)
+def test_a_slip_in_a_url_makes_no_folder(
+    name: str, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=words):
+        FeatureStore(name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_whose_name_looks_like_a_url_can_be_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "s3:" / "f").mkdir(parents=True)
+    assert FeatureStore("s3:/f").root == Path("s3:/f")
+    assert place_of("./t3:/f") == Path("./t3:/f")
+
+
+@pytest.mark.parametrize("host", ["", "localhost"])
+def test_a_url_of_a_file_is_a_folder_of_this_machine(tmp_path: Path, host: str) -> None:
+    assert FeatureStore(f"file://{host}{tmp_path}/a%20b").root == tmp_path / "a b"
 
 
 @pytest.mark.parametrize(

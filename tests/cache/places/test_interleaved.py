@@ -10,6 +10,7 @@ import random
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,15 @@ import pytest
 from stackbone.cache import Digests, FeatureSet, FeatureStore, as_keys
 from stackbone.cache.places import listings as listings_module
 from stackbone.cache.places import object_path as path_module
-from stackbone.cache.places.listings import Listing, Listings
+from stackbone.cache.places import opened as opened_module
+from stackbone.cache.places import place as place_module
+from stackbone.cache.places.heads import Heads
+from stackbone.cache.places.listings import Listings
 from stackbone.cache.places.object_path import ObjectPath
 from stackbone.cache.places.place import Place
 from stackbone.cache.records.shard import read_digests
 from stackbone.cache.remote.listing import list_folder
+from stackbone.cache.remote.server import Server
 from stackbone.cache.upkeep import compact as compact_module
 from stackbone.cache.upkeep.compact import compact
 from tests.made.caches import SPEC, features_of, make_digests
@@ -37,6 +42,7 @@ class Turns:
         self._changed = threading.Condition()
         self._waiting: dict[int, threading.Event] = {}
         self._n_alive = 0
+        self._asleep: dict[int, int] = {}
 
     def step(self) -> None:
         """Wait for one's turn."""
@@ -47,6 +53,13 @@ class Turns:
             self._waiting[threading.get_ident()] = event
             self._changed.notify_all()
         assert event.wait(60)
+
+    def _next(self) -> int:
+        """Return whose turn it is: now and then one is left waiting while the others do a lot."""
+        if not self._asleep and self.chance.random() < 0.3:
+            self._asleep = {self.chance.choice(sorted(self._waiting)): self.chance.randrange(40, 200)}
+        self._asleep = {each: n - 1 for each, n in self._asleep.items() if n}
+        return self.chance.choice(sorted(self._waiting.keys() - self._asleep.keys()) or sorted(self._waiting))
 
     def run(self, workers: list[Callable[[], object]], look: Callable[[], None]) -> int:
         """Run workers to their ends, looking between any two requests; return how many there were."""
@@ -71,7 +84,7 @@ class Turns:
                     break
                 look()
                 n_requests += 1
-                event = self._waiting.pop(self.chance.choice(sorted(self._waiting)))
+                event = self._waiting.pop(self._next())
             event.set()
         for each in threads:
             each.join()
@@ -85,43 +98,35 @@ def one_by_one(places: Sequence[Place], do: Callable[[Place], Any], _: int = 1) 
         yield place, do(place)
 
 
-class OwnListings:
-    """Listings of each thread, as if it were a machine of its own."""
+class OwnOfEachThread:
+    """What is remembered in a process, for each thread as if it were a machine of its own."""
 
-    def __init__(self) -> None:
-        self._own = threading.local()
+    def __init__(self, make: Callable[[], object]) -> None:
+        self._make, self._own = make, threading.local()
 
-    def _mine(self) -> Listings:
-        if not hasattr(self._own, "listings"):
-            self._own.listings = Listings()
-        mine: Listings = self._own.listings
-        return mine
-
-    def of(self, folder: str) -> Listing:
-        return self._mine().of(folder)
-
-    def outdate(self, url: str) -> None:
-        self._mine().outdate(url)
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - any method of what is remembered
+        if not hasattr(self._own, "it"):
+            self._own.it = self._make()
+        return getattr(self._own.it, name)
 
 
 @pytest.fixture(params=[0, 1, 2, 3, 4, 5])
 def turns(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Turns]:
     turns = Turns(request.param)
 
-    def in_turn(call: Callable[..., Any]) -> Callable[..., Any]:
-        def wait_and_call(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 - any of those below
-            turns.step()
-            return call(*args, **kwargs)
+    real = Server.files
 
-        return wait_and_call
+    @contextmanager
+    def files_in_turn(server: Server) -> Iterator[Any]:  # each request of whatever takes several, such as a put
+        turns.step()
+        with real(server) as files:
+            yield files
 
-    for module, name in [
-        (listings_module, "list_folder"),
-        *((path_module, name) for name in ("get_object", "put_object", "delete_object", "stat_remote")),
-    ]:
-        monkeypatch.setattr(module, name, in_turn(getattr(module, name)))
+    monkeypatch.setattr(Server, "files", files_in_turn)
     monkeypatch.setattr(listings_module, "_FRESH_S", (0.0, 3600.0)[request.param % 2])
-    monkeypatch.setattr(path_module, "LISTINGS", OwnListings())
+    monkeypatch.setattr(path_module, "LISTINGS", OwnOfEachThread(Listings))
+    monkeypatch.setattr(place_module, "LISTINGS", path_module.LISTINGS)
+    monkeypatch.setattr(opened_module, "HEADS", OwnOfEachThread(Heads))
     for user in ("feature_set", "upkeep.compact"):
         monkeypatch.setattr(f"stackbone.cache.{user}.side_by_side", one_by_one)
     monkeypatch.setattr(compact_module, "TARGET_BYTES", 12 * 8 * 4)

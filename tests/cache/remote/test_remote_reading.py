@@ -7,6 +7,7 @@ import io
 import os
 import pickle
 import random
+import ssl
 import tarfile
 from collections.abc import Callable, Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -16,11 +17,13 @@ import fsspec
 import pytest
 
 from stackbone.cache.errors import RemoteError, StackboneError, UsageError
+from stackbone.cache.places.object_path import ObjectPath
 from stackbone.cache.remote import failures
-from stackbone.cache.remote.failures import Failure, judged
+from stackbone.cache.remote.failures import Failure, judged, refused
 from stackbone.cache.remote.listing import list_remote, stat_remote
 from stackbone.cache.remote.reading import open_remote
-from stackbone.cache.remote.url import is_url, joined, shown
+from stackbone.cache.remote.server import server_of
+from stackbone.cache.remote.url import has_password, is_url, joined, shown
 from tests.made.servers import Faults, as_endpoint, faulty_proxy, nobody, running, s3_server, web_server
 
 CONTENT = random.Random(0).randbytes(3_000_001)
@@ -274,6 +277,96 @@ def test_nothing_is_written_through_a_reader() -> None:
         open_remote("memory://x", "wb")
 
 
+def named(*names: str, status: int = 0) -> Exception:
+    """Return an error of a class with these names, its own first."""
+    kind: type[Exception] = OSError
+    for name in reversed(names):
+        kind = type(name, (kind,), {"status": status})
+    return kind("x")
+
+
+def caused(exc: Exception, by: Exception) -> Exception:
+    exc.__cause__ = by
+    return exc
+
+
+@pytest.mark.parametrize(
+    ("exc", "kind", "advice"),
+    [
+        (ssl.SSLCertVerificationError("bad"), Failure.CERTIFICATE, "AWS_CA_BUNDLE"),
+        (named("SSLError", "ConnectionError"), Failure.CERTIFICATE, "http://"),
+        (named("ClientConnectorCertificateError", "ClientOSError"), Failure.CERTIFICATE, "AWS_CA_BUNDLE"),
+        (named("ProxyConnectionError", "ConnectionError"), Failure.PROXY, "HTTPS_PROXY"),
+        (named("ClientHttpProxyError", status=502), Failure.PROXY, "NO_PROXY"),
+        (caused(named("ProxyConnectionError"), named("ConnectionRefusedError")), Failure.PROXY, "HTTPS_PROXY"),
+        (named("AnyError", status=407), Failure.PROXY, "HTTPS_PROXY"),
+        (ssl.SSLEOFError("cut"), Failure.BUSY, "Run again later"),
+    ],
+)
+def test_certificates_and_proxies_are_told_from_a_busy_server(exc: Exception, kind: Failure, advice: str) -> None:
+    found, code = judged(exc)
+    assert found is kind
+    assert advice in str(refused("s3://bucket/x", "read", found, code))
+
+
+def test_the_installed_libraries_errors_are_among_those_known() -> None:
+    from botocore import exceptions
+
+    assert judged(exceptions.SSLError(endpoint_url="https://x", error="x"))[0] is Failure.CERTIFICATE
+    proxy = exceptions.ProxyConnectionError(proxy_url="http://u:secret@x")
+    assert judged(proxy)[0] is Failure.PROXY
+
+
+def test_a_lack_of_memory_is_no_fault_of_the_server() -> None:
+    def lack() -> None:
+        raise MemoryError
+
+    with pytest.raises(MemoryError):
+        failures.ask("memory://x", "read", lack)
+
+
+SECRET_URLS = [
+    ("s3://AKIAEXAMPLE:wJalr/XUtnFEMI@bucket/features", "s3://bucket/features"),
+    ("s3://AKIA:se@cret/@TAIL@bucket/f", "s3://bucket/f"),
+    ("s3://AKIA:12/34SECRET+x=@bucket/f@2", "s3://2"),
+    ("s3://AKIA:sec?ret=1@bucket/x", "s3://bucket/x"),
+    ("s3://tok en:p w'@b/x", "s3://b/x"),
+    ("http://user:pa/ss@127.0.0.1:9/f", "http://127.0.0.1:9/f"),
+    ("http://:secret@host:9/f", "http://host:9/f"),
+]
+
+
+@pytest.mark.parametrize(("url", "expected"), SECRET_URLS)
+def test_a_password_with_slashes_and_ats_is_neither_shown_nor_taken(url: str, expected: str) -> None:
+    assert shown(url) == expected
+    assert repr(ObjectPath(url)) == f"ObjectPath({expected!r})"
+    with pytest.raises(UsageError, match="given with a password") as caught:
+        server_of(url)
+    assert str(caught.value).startswith(f"{expected} was given")
+    refusal = refused(url, "read", Failure.NO_BUCKET, "x")
+    assert url[5:20].strip("/") not in str(refusal)
+
+
+def test_a_password_within_a_text_is_not_shown() -> None:
+    text = "no file at 's3://AKIA:wJalr/XUtn@bucket/f' or http://u:p/q@host:80/x?sig=a&b=c (404)"
+    assert shown(text) == "no file at 's3://bucket/f' or http://host:80/x?... (404)"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://host:8080/a@b.jpg",
+        "http://host:8080",
+        "http://[::1]:80/a@b",
+        "s3://bucket/10:30/me@x.jpg",
+        "s3://b/std::x",
+    ],
+)
+def test_colons_and_ats_of_names_and_ports_are_no_password(url: str) -> None:
+    assert shown(url) == url
+    assert not has_password(url)
+
+
 def test_messages_hold_no_passwords_and_no_signatures() -> None:
     url = "https://me:pass@host/a.tar?X-Amz-Signature=abc&b=c"
     assert shown(url) == "https://host/a.tar?..."
@@ -283,8 +376,9 @@ def test_messages_hold_no_passwords_and_no_signatures() -> None:
 
 
 def test_an_error_of_a_server_is_an_oserror_with_the_reason_alone_and_survives_a_process() -> None:
-    error = RemoteError("could not read s3://b/x: no such thing. Do that", "no such thing")
+    error = RemoteError("could not read s3://b/x: no such thing. Do that", "no such thing", of_one_object=True)
     assert isinstance(error, OSError)
+    assert pickle.loads(pickle.dumps(error)).of_one_object
     copy = pickle.loads(pickle.dumps(error))
     assert (type(copy), str(copy), copy.strerror) == (RemoteError, str(error), "no such thing")
 

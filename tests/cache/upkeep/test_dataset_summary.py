@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 
 from stackbone.cache import DatasetIndex
+from stackbone.cache.hdf5.coded_texts import count_texts
+from stackbone.cache.labels.numbers import NUMBERS
+from stackbone.cache.labels.sets import SETS, join_names
+from stackbone.cache.records import index as index_module
 from stackbone.cache.records.listed import Listed, Skipped
 from stackbone.cache.upkeep.dataset_summary import summarise_dataset
+from stackbone.cache.upkeep.oddities import looks as looks_module
+from stackbone.cache.upkeep.oddities.looks import Copies, Looks
 from tests.made.caches import make_digests, make_index
 
 LITES = {"lite0": (224, 224), "lite1": (240, 240)}
@@ -202,3 +210,33 @@ def test_names_of_figures_alone_are_set_apart_from_their_counts() -> None:
 @pytest.mark.parametrize(("rest", "is_offered"), [(["c"], False), (["c"] * 3, False), (["c"] * 3 + ["d"] * 3, True)])
 def test_rare_classes_are_left_out_only_where_two_others_stay(rest: list[str], *, is_offered: bool) -> None:
     assert ("--rare drop" in lines(dataset(["a", *rest]))) is is_offered
+
+
+@pytest.mark.parametrize("form", ["", SETS, NUMBERS])
+def test_labels_of_each_split_are_those_that_a_plain_count_finds(form: str) -> None:
+    rng = np.random.default_rng(0)
+    texts = {"": ["", "b", "a"], SETS: ["", join_names(["a"]), join_names(["a", "b"])], NUMBERS: ["", "1 2", "3 4"]}
+    labels = [texts[form][i] for i in rng.integers(0, 3, 200).tolist()]
+    splits = [["", "x", "y", "z"][i] for i in rng.integers(0, 4, 200).tolist()]
+    index = replace(dataset(labels, splits=splits), label_form=form, status=(rng.random(200) < 0.1).astype(np.uint8))
+    expected: dict[str, Counter[str]] = {}
+    for row in np.flatnonzero(index.ok).tolist():
+        if splits[row]:
+            of_split = expected.setdefault(splits[row], Counter())
+            of_split.update(index.names_of(row) if labels[row] else [""])
+    found = Looks(index, Copies([]), {}).splits
+    assert found == expected
+    assert list(found) == list(expected)
+
+
+def test_however_many_splits_there_are_rows_are_gone_through_as_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    passes = Mock(wraps=count_texts)
+    for module in (looks_module, index_module):
+        monkeypatch.setattr(module, "count_texts", passes)
+    n_passes = []
+    for n_splits in (2, 300):
+        splits = [f"s{i % n_splits}" for i in range(600)]
+        assert len(Looks(dataset(["a"] * 600, splits=splits), Copies([]), {}).splits) == n_splits
+        n_passes.append(passes.call_count)
+        passes.reset_mock()
+    assert n_passes[0] == n_passes[1]

@@ -153,3 +153,48 @@ def test_of_too_many_cells_those_of_labels_are_kept(tmp_path: Path, monkeypatch:
 def test_options_that_mean_nothing_of_samples_are_refused(tmp_path: Path, option: str, value: object) -> None:
     shard(tmp_path, 0, {"0": {"jpg": b"", "cls": 1}})
     assert "eave" in message(UsageError, data=tmp_path, **{option: value})
+
+
+@pytest.mark.parametrize("extension", [".tar", ".tar.gz"])
+def test_samples_are_known_wherever_their_files_are_stored(tmp_path: Path, extension: str) -> None:
+    n = 1001
+    members = [(f"{i:05}.jpg", b"") for i in range(n)] + [(f"{i:05}.cls", b"%d" % (i % 3)) for i in range(n)]
+    dataset = open_dataset(write_archive(tmp_path / f"late{extension}", members))
+    assert dataset.labels == [str(i % 3) for i in range(n)]
+
+
+def sides(folder: Path, said: str = '{"camera": "x"}') -> Path:
+    """Return an archive of class folders in splits, with a file beside each image."""
+    names = [f"{split}/{label}/{i}" for split in ("train", "test") for label in ("cat", "dog") for i in range(2)]
+    members = [
+        (f"{name}{end}", content) for name in names for end, content in ((".jpg", b""), (".json", said.encode()))
+    ]
+    return write_archive(folder / "sides.tar", members)
+
+
+def test_where_files_beside_images_say_no_label_folders_do(tmp_path: Path) -> None:
+    dataset = open_dataset(sides(tmp_path))
+    expected = [(label, split) for split in ("test", "train") for label in ("cat", "dog") for _ in range(2)]
+    assert [row[1:3] for row in rows(dataset)] == expected
+    assert dataset.columns == {"camera": ["x"] * 8}
+    assert any("labels are the names of folders" in note for note in dataset.notes)
+    assert open_dataset(sides(tmp_path), class_level="leaf").labels == [label for label, _ in expected]
+    assert not open_dataset(sides(tmp_path), label_column=None).has_labels
+
+
+def test_where_files_beside_images_say_labels_folders_do_not(tmp_path: Path) -> None:
+    file = sides(tmp_path, '{"label": "said"}')
+    assert open_dataset(file).labels == ["said"] * 8
+    assert "Leave --class-level out" in message(UsageError, data=file, class_level=1)
+
+
+def test_a_text_that_no_file_can_hold_makes_its_file_one_that_cannot_be_read(tmp_path: Path) -> None:
+    said = [b'{"label": "\\ud800a"}', b'{"k\\ud800": "x"}', b'{"label": ["\\udfff"]}', b'{"label": "a"}']
+    write_archive(
+        tmp_path / "0.tar", [m for i, each in enumerate(said) for m in ((f"{i}.jpg", b""), (f"{i}.json", each))]
+    )
+    dataset = open_dataset(tmp_path / "0.tar")
+    assert dataset.labels == ["", "", "", "a"]
+    assert any(
+        note.startswith("3 files beside images cannot be read, such as '0.tar/0.json'") for note in dataset.notes
+    )

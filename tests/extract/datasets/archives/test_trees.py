@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from stackbone.cache.errors import DatasetError, UsageError
+from stackbone.extract.datasets.archives import trees
 from stackbone.extract.datasets.dataset import open_dataset
+from stackbone.extract.datasets.kind import KINDS as DATASET_KINDS
+from stackbone.extract.datasets.kind import Request, TableColumns
 from tests.made.archives import KINDS, write_archive
 from tests.made.listings import message, rows, touch
 
@@ -183,3 +187,133 @@ def test_a_thousand_archives_take_no_more_than_one_open_file(tmp_path: Path, mon
     assert open_dataset(tmp_path).n == 30
     assert len(opened) >= 30
     assert all(each.closed for each in opened)
+
+
+# --- what the names of archives say -------------------------------------------------------------------------
+
+
+def classes_of(folder: Path, names: Sequence[str]) -> tuple[list[str], str]:
+    """Return the labels of archives of one image each, and the note on their names."""
+    for name in names:
+        write_archive(folder / name, empty(f"{name}.jpg"))
+    dataset = open_dataset(folder)
+    return dataset.labels, "\n".join(dataset.notes)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["n01440764", "n01443537", "n01484850"],
+        ["class001", "class002", "class003"],
+        ["101", "205", "317"],
+        ["dog-101", "dog-2050"],
+    ],
+)
+def test_numbers_in_the_names_of_classes_are_no_shards_and_that_is_said(tmp_path: Path, names: list[str]) -> None:
+    labels, notes = classes_of(tmp_path, [f"{name}.tar" for name in names])
+    assert labels == names
+    assert f"The names of {len(names)} archives, such as '{names[0]}.tar', are taken for those of folders" in notes
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["000000", "000001"],
+        ["000003", "000917"],
+        ["part0001", "part0002"],
+        ["images_017", "images_018"],
+        ["photos_1_of_30", "photos_7_of_30"],
+        ["000016"],
+    ],
+)
+def test_numbers_of_shards_are_no_classes_and_that_is_said(tmp_path: Path, names: list[str]) -> None:
+    labels, notes = classes_of(tmp_path, [f"{name}.zip" for name in names])
+    assert labels == [""] * len(names)
+    assert f"such as '{names[0]}.zip', are taken for those of shards" in notes
+
+
+def test_of_archives_without_numbers_nothing_is_said(tmp_path: Path) -> None:
+    assert classes_of(tmp_path, ["cat.tar", "dog.tar"]) == (["cat", "dog"], "")
+
+
+# --- tables in several archives -----------------------------------------------------------------------------
+
+
+def test_each_archive_has_a_table_of_its_own(tmp_path: Path) -> None:
+    for n in range(3):
+        table = f"file_name,label,camera\n0.jpg,class{n},X{n}\n1.jpg,class{n},Y\n".encode()
+        write_archive(tmp_path / f"part-{n:03}.zip", {**empty("0.jpg", "1.jpg"), "metadata.csv": table})
+    dataset = open_dataset(tmp_path)
+    assert rows(dataset) == [
+        (f"part-{n:03}.zip/{i}.jpg", f"class{n}", "", "") for n in range(3) for i in range(2)
+    ]  # fmt: skip
+    assert dataset.columns == {"camera": ["X0", "Y", "X1", "Y", "X2", "Y"]}
+    labels_of = [note for note in dataset.notes if "not the names of folders" in note]
+    assert len(labels_of) == 1
+    assert "'part-000.zip/metadata.csv', 'part-001.zip/metadata.csv' and 'part-002.zip/metadata.csv'" in labels_of[0]
+
+
+def test_a_table_in_one_shard_speaks_of_all(tmp_path: Path) -> None:
+    table = b"file_name,label\n0.jpg,cat\n1.jpg,dog\n"
+    write_archive(tmp_path / "part-000.zip", {**empty("0.jpg"), "metadata.csv": table})
+    write_archive(tmp_path / "part-001.zip", empty("1.jpg"))
+    assert open_dataset(tmp_path).labels == ["cat", "dog"]
+
+
+def test_of_tables_in_several_archives_folders_say_the_splits_and_what_no_table_says(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        for n in range(2):
+            table = f"file_name,label\na/0.jpg,{split}{n}\n".encode()
+            inside = empty("a/0.jpg") if n else {**empty("b/1.jpg")}
+            more = (
+                {"metadata.csv": table} if n else {"c/metadata.csv": b"file_name,label\n2.jpg,\n", **empty("c/2.jpg")}
+            )
+            write_archive(tmp_path / f"{split}-{n:03}.zip", {**inside, **more})
+    write_archive(tmp_path / "train-002.zip", {**empty("a/0.jpg"), "metadata.csv": b"file_name,label\na/0.jpg,x\n"})
+    assert [row[1:3] for row in rows(open_dataset(tmp_path))] == [
+        ("b", "test"),
+        ("", "test"),
+        ("test1", "test"),
+        ("b", "train"),
+        ("", "train"),
+        ("train1", "train"),
+        ("x", "train"),
+    ]
+
+
+def test_a_fault_of_a_table_names_its_own_archive(tmp_path: Path) -> None:
+    for n, table in enumerate((b"file_name,label\n0.jpg,a\n", b"file_name,label\n0.jpg\n")):
+        write_archive(tmp_path / f"part-{n:03}.zip", {**empty("0.jpg"), "metadata.csv": table})
+    assert f"{tmp_path}/part-001.zip/metadata.csv" in message(DatasetError, data=tmp_path)
+
+
+# --- what lies beside, and many members of one name ----------------------------------------------------------
+
+
+def test_what_lies_beside_archives_is_counted(tmp_path: Path) -> None:
+    write_archive(tmp_path / "a.zip", empty("cat/1.jpg"))
+    for name in ("b.avi", "labels.csv", "in/c.h5", "notes.txt", "Thumbs.db"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x" * 100)
+    listing = DATASET_KINDS["archive"].read(request_of(tmp_path))
+    assert list(listing.entries) == ["a.zip/cat/1.jpg"]
+    assert {(each.reason, each.example) for each in listing.skipped} == {
+        ("a video; name it by itself", "b.avi"),
+        ("a table; name it by itself", "labels.csv"),
+        ("not an image", "in/c.h5"),
+        ("not an image", "notes.txt"),
+    }
+
+
+def request_of(folder: Path) -> Request:
+    return Request([str(folder)], None, TableColumns())
+
+
+def test_members_of_one_name_in_many_shards_are_placed_in_a_time_that_grows_with_their_number() -> None:
+    n = 20_000
+    path_of, _ = trees._places(
+        [(f"{i:06}.zip", "", "1.jpg") for i in range(n)] + [("x.zip", "", "1.jpg#3")], is_own=False
+    )
+    assert len(path_of) == n + 1
+    assert list(path_of)[:3] == ["1.jpg", "1.jpg#2", "1.jpg#3"]
+    assert path_of["1.jpg#20000"] == "019999.zip/1.jpg"

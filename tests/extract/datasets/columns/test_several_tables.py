@@ -102,18 +102,21 @@ def test_another_column_that_mixes_names_and_numbers_is_not_kept(tmp_path: Path)
 
 def test_archives_videos_and_tables_beside_are_counted(tmp_path: Path) -> None:
     write_parquet(tmp_path / "d/c.parquet", plain_table(["x"]))
-    touch(tmp_path / "d", "b.mp4", "labels.csv", "README.md", ".hidden.zip", "deep/e.tar", "cache-01.arrow")
+    touch(
+        tmp_path / "d", "b.mp4", "labels.csv", "README.md", ".hidden.zip", "deep/e.tar", "cache-01.arrow", "Thumbs.db"
+    )
     write_arrow(tmp_path / "d/c.arrow", table([0]))
     with zipfile.ZipFile(tmp_path / "d/a.zip", "w") as archive:
         archive.writestr("cat/1.png", photo(1))
     assert sorted(open_dataset(tmp_path / "d").skipped, key=lambda each: each.sort) == [
         Skipped(".arrow", "a table; name it by itself", 1, "c.arrow"),
         Skipped(".csv", "a table; name it by itself", 1, "labels.csv"),
+        Skipped(".md", "not an image", 1, "README.md"),
         Skipped(".mp4", "a video; name it by itself", 1, "b.mp4"),
         Skipped(".tar", "a tar archive; name it by itself", 1, "deep/e.tar"),
         Skipped(".zip", "a zip archive; name it by itself", 1, "a.zip"),
     ]
-    assert open_dataset(tmp_path / "d", exclude=["*.arrow", "*.csv", "*.mp4", "deep", "*.zip"]).skipped == []
+    assert open_dataset(tmp_path / "d", exclude=["*.md", "*.arrow", "*.csv", "*.mp4", "deep", "*.zip"]).skipped == []
 
 
 def test_what_lies_beside_is_counted_behind_urls_as_well(tmp_path: Path) -> None:

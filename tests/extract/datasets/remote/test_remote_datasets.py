@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -215,3 +215,71 @@ def test_features_of_a_remote_dataset_are_made_and_found_again(here: Path, tmp_p
     first = stackbone.extract(open_dataset(url), "efficientnet_lite0", store)
     again = stackbone.extract(open_dataset(here / "photos", name="local"), "efficientnet_lite0", store)
     assert (first.backbones[0].n_embedded, again.backbones[0].n_embedded) == (4, 0)
+
+
+class _RefusedError(Exception):
+    """As botocore tells what S3 answers."""
+
+    def __init__(self, code: str, status: int) -> None:
+        super().__init__(code)
+        self.response = {"Error": {"Code": code}, "ResponseMetadata": {"HTTPStatusCode": status}}
+
+
+Refusing = Callable[[str, str, int], str]
+
+
+@pytest.fixture
+def refusing(here: Path, monkeypatch: pytest.MonkeyPatch) -> Refusing:
+    """Return what lets the server of the datasets refuse whatever has a text in its path, and tells their URL."""
+    url, kind = upload(here, "memory://refusing"), type(fsspec.filesystem("memory"))
+
+    def refuse(text: str, code: str, status: int) -> str:
+        def guarded(real: Callable[..., Any]) -> Callable[..., Any]:
+            def ask(files: object, path: str, *args: object, **options: object) -> object:
+                if text in path:
+                    raise _RefusedError(code, status)
+                return real(files, path, *args, **options)
+
+            return ask
+
+        for name in ("cat_file", "info", "open"):
+            monkeypatch.setattr(kind, name, guarded(getattr(kind, name)))
+        return url
+
+    return refuse
+
+
+@pytest.mark.parametrize("code", ["AccessDenied", "InvalidObjectState"])
+def test_an_object_that_may_not_be_read_is_one_image_that_cannot(refusing: Refusing, tmp_path: Path, code: str) -> None:
+    there = refusing("train/cat/a.png", code, 403)
+    index = indexed(f"{there}/photos", FeatureStore(tmp_path)).index
+    why = "the server refuses these credentials, or they do not allow it"
+    assert dict(zip(index.path, index.reason, strict=True)).pop("train/cat/a.png") == why
+    assert sorted(index.reason) == ["", "", "", why]
+    with pytest.raises(ImageError, match=why):
+        read_listed_image(ListedFile(index.root, "train/cat/a.png", bytes(31) + b"1"))
+
+
+def test_a_container_that_may_not_be_read_fails_its_images_alone(refusing: Refusing, tmp_path: Path) -> None:
+    before = indexed(refusing("nothing", "", 0) + "/shards", FeatureStore(tmp_path)).index
+    dataset = open_dataset("memory://refusing/shards", name="d")
+    refusing("000.tar", "AccessDenied", 403)
+    index = make_index(dataset, FeatureStore(tmp_path / "new"), retry_failed=False, report=lambda *_: None).index
+    refused = [bool(reason) for reason in index.reason]
+    assert refused == [path.startswith("000.tar/") for path in index.path]
+    assert 0 < sum(refused) < len(refused)
+    row = refused.index(True)
+    with pytest.raises(ImageError, match=r"'000\.tar', in which it lies: the server refuses"):
+        read_listed_image(ListedFile(index.root, index.path[row], before.image_sha256[row].tobytes()))
+
+
+@pytest.mark.parametrize(
+    ("code", "status"), [("ExpiredToken", 400), ("InvalidAccessKeyId", 403), ("NoSuchBucket", 404)]
+)
+def test_what_is_about_all_objects_ends_a_run_at_the_first(
+    refusing: Refusing, tmp_path: Path, code: str, status: int
+) -> None:
+    dataset = open_dataset(refusing("nothing", "", 0) + "/photos", name="d")
+    refusing("train/cat/a.png", code, status)
+    with pytest.raises(RemoteError, match=code):
+        make_index(dataset, FeatureStore(tmp_path), retry_failed=False, report=lambda *_: None)

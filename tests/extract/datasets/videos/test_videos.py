@@ -101,6 +101,7 @@ def test_tables_and_videos_that_are_not_read_are_counted_beside(tmp_path: Path) 
     assert sorted((each.sort, each.reason, each.example) for each in dataset.skipped) == [
         (".csv", "a table; name it by itself", "labels.csv"),
         (".ogv", "a video; convert to MP4", "b.ogv"),
+        (".txt", "not an image", "notes.txt"),
     ]
 
 

@@ -62,7 +62,8 @@ def ray_processes() -> set[int]:
     found = set()
     for each in psutil.process_iter(["name", "cmdline"]):
         words = " ".join(each.info["cmdline"] or [])
-        if each.info["name"] in ("raylet", "gcs_server") or words.startswith("ray::") or "cluster/guard.py" in words:
+        ours = "cluster/guard.py" in words or "cluster/own_cluster.py" in words
+        if each.info["name"] in ("raylet", "gcs_server") or words.startswith("ray::") or ours:
             found.add(each.pid)
     return found
 

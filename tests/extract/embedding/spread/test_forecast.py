@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,10 @@ def files_in(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.usefixtures("counts")
-def test_of_an_empty_cache_everything_is_to_be_embedded(photos: Path, store: FeatureStore) -> None:
+def test_of_an_empty_cache_everything_is_to_be_embedded(
+    photos: Path, store: FeatureStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     found = told(photos, store)
     assert (found.n_images, found.n_unread, found.n_to_embed, found.n_rows) == (20, 20, 20, 40)
     mean = np.mean([file.stat().st_size for file in photos.rglob("*.png")])
@@ -50,7 +54,7 @@ def test_of_an_empty_cache_everything_is_to_be_embedded(photos: Path, store: Fea
     assert 0 < found.measured.n_embedded <= found.measured.n_tried <= 20
     assert found.measured.memory_bytes > 10 << 20
     assert not store.root.exists()
-    assert not [*Path(tempfile.gettempdir()).glob("stackbone-plan-*")]
+    assert not [*tmp_path.glob("stackbone-plan-*")]
 
 
 @pytest.mark.usefixtures("counts")
@@ -68,7 +72,7 @@ def test_what_the_cache_has_does_not_count_and_stays_as_it_is(photos: Path, stor
     write_photos(photos / "cat", [30, 31])
     before = files_in(Path(str(store.root)))
     found = told(photos, store)
-    assert (found.n_images, found.n_unread, found.n_to_embed) == (22, 2, 22)
+    assert (found.n_images, found.n_unread, found.n_changed, found.n_to_embed) == (22, 2, 0, 22)
     assert found.n_rows == 20 + 2 * 2
     assert files_in(Path(str(store.root))) == before
 
@@ -82,6 +86,55 @@ def test_with_nothing_to_embed_nothing_is_measured(photos: Path, store: FeatureS
     assert (found.measured, found.shares, found.n_to_embed, counts) == (None, [], 0, {})
     assert "nothing to embed" in found.lines()[0]
     assert told(photos, store, retry_failed=True).n_to_embed == 1
+
+
+@pytest.mark.usefixtures("counts")
+def test_files_that_changed_since_they_were_listed_count_as_new(photos: Path, store: FeatureStore) -> None:
+    run_module.extract(open_dataset(photos), LITES, store, random_seed=0)
+    write_photos(photos / "cat", [40, 41])
+    for old, new in (("00", "40"), ("01", "41")):
+        (photos / "cat" / f"{new}.png").replace(photos / "cat" / f"{old}.png")
+    found = told(photos, store)
+    assert (found.n_unread, found.n_changed, found.n_to_embed, found.n_rows) == (2, 2, 2, 4)
+    assert "2 of these changed since they were listed" in "\n".join(found.lines())
+    assert run_module.extract(open_dataset(photos), LITES, store, random_seed=0).n_decoded == 2
+    assert told(photos, store).n_to_embed == 0
+
+
+@pytest.mark.usefixtures("counts")
+def test_another_folder_of_the_same_name_is_new_and_one_that_moved_is_not(
+    photos: Path, store: FeatureStore, tmp_path: Path
+) -> None:
+    run_module.extract(open_dataset(photos), LITES, store, random_seed=0)
+    other = tmp_path / "other" / "photos"
+    write_photos(other / "cat", range(50, 60))
+    write_photos(other / "dog", range(60, 70))
+    names = [f"{number:02d}.png" for number in range(20)]
+    for at, file in enumerate(sorted(other.rglob("*.png"))):
+        file.rename(file.with_name(names[at]))
+    assert open_dataset(other).paths == open_dataset(photos).paths
+    found = told(other, store)
+    assert (found.n_unread, found.n_changed, found.n_to_embed, found.n_rows) == (20, 20, 20, 40)
+    moved = tmp_path / "moved" / "photos"
+    moved.parent.mkdir()
+    photos.rename(moved)
+    assert told(moved, store).n_to_embed == 0
+
+
+@pytest.mark.usefixtures("counts")
+def test_images_of_an_archive_that_changed_count_as_new(tmp_path: Path, store: FeatureStore) -> None:
+    def write(first: int) -> None:
+        write_photos(tmp_path / "made", range(first, first + 4))
+        with zipfile.ZipFile(tmp_path / "photos.zip", "w") as archive:
+            for at, file in enumerate(sorted((tmp_path / "made").glob("*.png"))[-4:]):
+                archive.write(file, f"cat/{at}.png")
+
+    write(0)
+    run_module.extract(open_dataset(tmp_path / "photos.zip"), LITES, store, random_seed=0)
+    assert told(tmp_path / "photos.zip", store).n_to_embed == 0
+    write(10)
+    found = told(tmp_path / "photos.zip", store)
+    assert (found.n_images, found.n_unread, found.n_to_embed) == (4, 4, 4)
 
 
 @pytest.mark.usefixtures("counts")
@@ -106,13 +159,20 @@ def test_images_that_cannot_be_read_are_said_or_an_error(photos: Path, store: Fe
     for file in photos.rglob("*.png"):
         file.unlink()
         file.symlink_to("nowhere")
-    with pytest.raises(DatasetError, match="none of the images"):
+    with pytest.raises(DatasetError) as caught:
         told(photos, store)
+    said = str(caught.value)
+    assert said.startswith("found none that can be read of the 20 images of 'photos' that were tried")
+    assert f"{photos}/" in said
+    assert "No such file or directory. Put the files back" in said
 
 
 def test_arrays_in_memory_have_no_forecast(store: FeatureStore) -> None:
     images = np.zeros((2, 8, 8, 3), np.uint8)
-    with pytest.raises(UsageError, match="in memory"):
+    with pytest.raises(
+        UsageError,
+        match=r"found arrays in memory as the 2 images of 'arrays'; expected image files, .*: call `extract`",
+    ):
         forecast(open_dataset(images, name="arrays"), LITES, store)
 
 

@@ -1,0 +1,36 @@
+"""Options that exclude or need each other: found, expected, which, and what to leave out or add."""
+
+from __future__ import annotations
+
+import pytest
+
+from stackbone.cache import UsageError
+from stackbone.commands.shared.embedding.options import SpreadOptions
+
+
+def _said(options: SpreadOptions, *, dry_run: bool = False) -> str:
+    with pytest.raises(UsageError) as caught:
+        options.check(dry_run=dry_run)
+    return str(caught.value)
+
+
+def test_options_that_exclude_each_other_are_named_with_what_to_leave_out() -> None:
+    assert _said(SpreadOptions(part="1/2", index_only=True)) == (
+        "found --part and --index-only together; expected at most one of --part, --index-only, --dry-run, as each says "
+        "what the run is to do: leave out --part or --index-only"
+    )
+    assert _said(SpreadOptions(part="1/2"), dry_run=True).endswith("leave out --part or --dry-run")
+
+
+def test_options_of_workers_need_a_cluster() -> None:
+    assert _said(SpreadOptions(gpus_per_worker=0.5)) == (
+        "found --gpus-per-worker 0.5 without --ray; expected it of the workers of a cluster alone: add --ray auto, or "
+        "leave --gpus-per-worker out"
+    )
+    assert "found --cpus-per-worker 2 without --ray" in _said(SpreadOptions(cpus_per_worker=2))
+
+
+def test_options_that_go_together_are_taken() -> None:
+    SpreadOptions(part="1/2").check(dry_run=False)
+    SpreadOptions(index_only=True).check(dry_run=False)
+    SpreadOptions().check(dry_run=True)
