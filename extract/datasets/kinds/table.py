@@ -13,6 +13,7 @@ from pathlib import Path
 
 from stackbone.cache.errors import DatasetError, UsageError
 from stackbone.cache.labels.sets import SETS
+from stackbone.cache.remote.url import holds_secret, shown
 from stackbone.cache.text import counted, typed
 from stackbone.extract.datasets.columns.meaning import NOTES
 from stackbone.extract.datasets.corrections import corrected
@@ -137,6 +138,13 @@ def gathered(file: Path, root: Path, wanted: TableColumns, cells: Cells) -> Tabl
             msg = (
                 f"No usable path in {str(file)!r}, {cells.unit} {number}: found {path[:80]!r} in the column "
                 f"{cells.names['path']!r}, expected the path of an image. Fill it in or delete the {cells.unit}."
+            )
+            raise DatasetError(msg)
+        if holds_secret(path):
+            msg = (
+                f"The URL in {str(file)!r}, {cells.unit} {number}, {shown(path)[:200]!r}, holds a password or a "
+                "signature, and would be kept in the index. Expected URLs without. Write them so and give credentials as "
+                "docs/object-stores.md says, or download the images and list the files."
             )
             raise DatasetError(msg)
         key = anchor.relative(path if path.lower().endswith(suffix.lower()) else path + suffix)
