@@ -40,6 +40,7 @@ from stackbone.cache.places.place import Place, is_there, place_of, write_whole
 from stackbone.cache.records.parts import Part, RowForm
 from stackbone.cache.records.scores import Origin, read_scores, remove_scores, write_scores
 from stackbone.cache.records.seen import FILE
+from stackbone.cache.remote.objects import get_object
 from stackbone.cache.trainings.checkpoints import load_checkpoint, remove_checkpoint, save_checkpoint
 from stackbone.cache.upkeep import compact as compact_module
 from stackbone.cache.upkeep.compact import compact
@@ -447,7 +448,7 @@ def test_a_cache_on_a_web_server_that_tells_no_lengths_can_be_read(tmp_path: Pat
 def test_of_a_large_object_of_others_little_is_got(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(opened_module, "_LARGE_BYTES", 1 << 16)
     got: list[int] = []
-    real = path_module.get_object
+    real = get_object
 
     def get(url: str, start: int = 0, end: int | None = None) -> bytes:
         content = real(url, start, end)
@@ -480,9 +481,9 @@ def test_shards_that_are_more_than_fit_in_memory_are_not_all_got_again(monkeypat
         add(feature_set, part)
     heads = Heads()
     monkeypatch.setattr(opened_module, "HEADS", heads)
-    monkeypatch.setattr(heads_module, "_MOST_BYTES", 20 * feature_set.shards()[0].stat().size)
+    monkeypatch.setattr(heads_module, "_MOST_BYTES", 20 * len(get_object(str(feature_set.shards()[0]))))
     n_got = [0]
-    real = path_module.get_object
+    real = get_object
 
     def get(url: str, start: int = 0, end: int | None = None) -> bytes:
         n_got[0] += 1
@@ -503,7 +504,7 @@ def test_of_a_shard_no_more_is_got_than_is_used(n_shards: int, monkeypatch: pyte
     for part in np.array_split(digests, n_shards):
         add(feature_set, part)
     n_got = [0]
-    real = path_module.get_object
+    real = get_object
 
     def get(url: str, start: int = 0, end: int | None = None) -> bytes:
         n_got[0] += 1

@@ -124,8 +124,9 @@ def turns(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> It
 
     monkeypatch.setattr(Server, "files", files_in_turn)
     monkeypatch.setattr(listings_module, "_FRESH_S", (0.0, 3600.0)[request.param % 2])
-    monkeypatch.setattr(path_module, "LISTINGS", OwnOfEachThread(Listings))
-    monkeypatch.setattr(place_module, "LISTINGS", path_module.LISTINGS)
+    own_listings = OwnOfEachThread(Listings)
+    monkeypatch.setattr(path_module, "LISTINGS", own_listings)
+    monkeypatch.setattr(place_module, "LISTINGS", own_listings)
     monkeypatch.setattr(opened_module, "HEADS", OwnOfEachThread(Heads))
     for user in ("feature_set", "upkeep.compact"):
         monkeypatch.setattr(f"stackbone.cache.{user}.side_by_side", one_by_one)
