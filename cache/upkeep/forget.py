@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,6 +21,8 @@ from stackbone.cache.records.scores import remove_scores
 from stackbone.cache.store import FeatureStore
 from stackbone.cache.text import counted
 from stackbone.cache.upkeep.compact import compact, remove_feature_set, used_digests
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -106,6 +109,10 @@ def plan_forget(store: FeatureStore, names: Sequence[str], *, unused: bool) -> F
     leaving = [name for name in datasets if name in names]
     chosen = [each for each in present if each.id in names or each.backbone in names]
     used = used_digests(store, leaving) if unused else None
+    n_unread = 0 if used is None else int((~used.any(axis=1)).sum())
+    if n_unread:
+        message = "%s could not be read when last listed, and features of such images count as unused. %s"
+        _log.warning(message, counted(n_unread, "file"), "To keep these, run `stackbone extract` on the dataset first")
     rest = [(each, _unused(each, used)) for each in present if each not in chosen] if used is not None else []
     return ForgetPlan(
         store=store,

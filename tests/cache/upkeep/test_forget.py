@@ -74,6 +74,23 @@ def test_a_feature_set_goes_by_backbone_or_by_id(store: FeatureStore) -> None:
     assert store.dataset_names()
 
 
+def test_files_that_could_not_be_read_when_listed_are_warned_of(
+    store: FeatureStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    plan_forget(store, [], unused=True)
+    assert caplog.messages == []
+    digests = all_digests()[5:9]
+    digests[0] = 0
+    list_dataset(store, "second", digests)
+    plan_forget(store, ["second"], unused=False)
+    assert caplog.messages == []
+    plan_forget(store, [], unused=True)
+    assert caplog.messages == [
+        "1 file could not be read when last listed, and features of such images count as unused. "
+        "To keep these, run `stackbone extract` on the dataset first"
+    ]
+
+
 def test_unused_rows_go_and_used_ones_stay_as_they_were(store: FeatureStore) -> None:
     plan_forget(store, [], unused=True).run()
     assert held(store) == {name: [True] * 9 + [False] * 3 for name in ("resnet50", "vgg19")}
