@@ -25,6 +25,12 @@ def _secrets(ends: str) -> re.Pattern[str]:
 
 _SECRETS_IN_URL, _SECRETS_IN_TEXT = _secrets(_NONE), _secrets(r"\s'\"")
 _WITH_PASSWORD = re.compile(rf"[^:]+://{_password(_NONE)}", re.IGNORECASE)
+_SECRET = re.compile(
+    r"://[^/@\s]*:[^/@\s]*@|[?&;](?:x-(?:amz|goog|oss|cos|obs|ms)-(?:signature|credential|security-token)|signature|sig|"
+    r"awsaccesskeyid|googleaccessid|ossaccesskeyid|policy|key-pair-id|hmac|(?:[a-z]+[-_])?(?:token|api[-_]?key|secret)|"
+    r"auth|password|passwd|pwd)=|[?&;]key=AIza",
+    re.IGNORECASE,
+)
 
 
 def is_url(text: object) -> bool:
@@ -61,7 +67,7 @@ def refuse_password(url: str) -> None:
         raise UsageError(message)
 
 
-def joined(url: str, name: str) -> str:
+def join_url(url: str, name: str) -> str:
     """Return the URL of what has a name, posix and relative, in the folder of another."""
     return f"{url.rstrip('/')}/{name}" if not url.endswith("://") else f"{url}{name}"
 
@@ -70,3 +76,12 @@ def shown(text: str) -> str:
     """Return text for a message: without users and passwords, signatures in queries, and control characters."""
     secrets = _SECRETS_IN_URL if is_url(text) else _SECRETS_IN_TEXT
     return printable(secrets.sub(lambda found: "?..." if found[0].startswith("?") else "", text))
+
+
+def holds_secret(text: str) -> bool:
+    """Return whether a URL has a password, or a parameter in its query that opens what it names, such as a signature.
+
+    Parameters are those of presigned URLs (S3, Google Cloud Storage, Azure, CloudFront, Aliyun, ...), and such as
+    ``token``, ``access_token`` and ``api_key``.
+    """
+    return "://" in text and _SECRET.search(text) is not None

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from stackbone.cache.hdf5.text_table import MOST_COLUMNS, MOST_KEPT
+from stackbone.cache.remote.url import holds_secret
 from stackbone.extract.datasets.tables.marks import read_marks
 
 _SHOWN = 5
@@ -73,7 +74,7 @@ def gather(
 ) -> tuple[Further, list[str]]:
     """Return a table's further columns by path, and what to say of those that are not kept.
 
-    A column is kept whose cells are short, and that says one thing of each image.
+    A column is kept whose cells are short, and that says one thing of each image; none with a URL that holds a secret.
 
     Parameters
     ----------
@@ -87,8 +88,11 @@ def gather(
         As of `read_marks`.
     """
     long = [name for name, cells in columns.items() if max(map(len, cells), default=0) > MOST_KEPT]
+    secret = [name for name, cells in columns.items() if name not in long and any(map(holds_secret, cells))]
     kept = {
-        name: read_marks("", name, cells, keep_na=keep_na)[0] for name, cells in columns.items() if name not in long
+        name: read_marks("", name, cells, keep_na=keep_na)[0]
+        for name, cells in columns.items()
+        if name not in long and name not in secret
     }
     rows: dict[str, tuple[str, ...]] = {}
     shared: dict[tuple[str, ...], tuple[str, ...]] = {}
@@ -104,6 +108,7 @@ def gather(
     several = [name for i, name in enumerate(names) if i in torn]
     notes = [
         *_not_kept(table, long, f"hold cells of more than {MOST_KEPT} characters"),
+        *_not_kept(table, secret, "hold URLs with passwords or signatures"),
         *_not_kept(table, several, "say several things of one image"),
     ]
     return Further(tuple(name for name in names if name not in several), rows), notes

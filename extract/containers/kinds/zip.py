@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from stackbone.cache.errors import ImageError, Malformed
+from stackbone.cache.errors import ImageError, Malformed, RemoteError
 from stackbone.cache.text import counted
 from stackbone.extract.containers.container import ContainerKind, Member, is_of_content, safe_name, size_problem
 
@@ -206,6 +206,8 @@ def _faults() -> Iterator[None]:
     except (zipfile.BadZipFile, OSError, OverflowError, zlib.error, lzma.LZMAError, RuntimeError, ValueError) as exc:
         if isinstance(exc, OSError) and not is_of_content(exc):
             raise
+        if isinstance(exc.__context__, RemoteError):  # which the library takes for a lack of content
+            raise exc.__context__ from None
         message = f"it is no zip archive, or is damaged ({exc})"
         raise Malformed(message) from exc
 

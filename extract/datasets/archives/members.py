@@ -14,7 +14,13 @@ from stackbone.cache.text import counted
 from stackbone.extract.containers.container import Container, Member
 from stackbone.extract.containers.opening import open_container
 from stackbone.extract.datasets.archives.found import Archives
-from stackbone.extract.datasets.folders.extensions import NO_IMAGE, is_image_name, missing_decoder, why_not
+from stackbone.extract.datasets.folders.extensions import (
+    NO_IMAGE,
+    is_image_name,
+    missing_decoder,
+    why_not,
+    why_not_beside,
+)
 from stackbone.extract.datasets.folders.pruning import Exclusion, is_system_file, is_system_folder
 from stackbone.extract.datasets.folders.walking import Found
 
@@ -68,7 +74,7 @@ class Inventory:
     def skip_beside(self, archives: Archives) -> None:
         """Count what lies in the folder of archives and is none."""
         for path in archives.beside:
-            self.found.skip_file("beside archives, which alone are read; name it by itself", path)
+            self.found.skip_file(why_not_beside(path), path)
 
     def refuse_damaged(self, root: Path) -> None:
         """Raise `DatasetError` if no image was found and archives are damaged; to be asked at the end."""

@@ -15,7 +15,7 @@ from itertools import islice
 from sys import intern
 from typing import cast
 
-from stackbone.cache.errors import DatasetError, ImageError, Malformed
+from stackbone.cache.errors import DatasetError, ImageError, Malformed, RemoteError
 from stackbone.cache.text import counted
 from stackbone.extract.containers.container import Member
 from stackbone.extract.containers.opening import open_container
@@ -47,6 +47,8 @@ def has_samples(request: Request) -> bool:
     for path in archives.paths[:3]:
         try:
             container = open_container(os.path.join(archives.root, path))
+        except RemoteError:
+            raise
         except (OSError, Malformed):
             continue
         names: set[str] = set()

@@ -91,8 +91,8 @@ class _Table:
             self.file.rename(folder / path)
         except (OSError, ValueError) as exc:
             message = (
-                f"The table {self.path!r} cannot be read: no file here can have such a name ({exc}). Expected one that "
-                "a file can have. Rename it in the archive, or unpack that."
+                f"The table {self.path!r} cannot be read: no file here can have such a name ({exc}). Expected a "
+                "name that one can have. Rename it in the archive, or unpack that."
             )
             raise DatasetError(message) from exc
         return path

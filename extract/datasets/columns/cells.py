@@ -15,7 +15,7 @@ from stackbone.extract.containers.schema import class_names, holds_bytes
 from stackbone.extract.datasets.kind import TableColumns
 from stackbone.extract.datasets.tables.cells import LIST_MARK, Cells, cell_text
 from stackbone.extract.datasets.tables.columns import Chosen, choose_columns
-from stackbone.extract.datasets.tables.limits import MOST_FURTHER, MOST_ROWS, too_large
+from stackbone.extract.datasets.tables.limits import MOST_FURTHER
 from stackbone.extract.datasets.tables.typed.columns import TypedColumns, is_plain_list, is_short
 
 _NOBODY = "-1"  # the class of an image that nobody labelled, as Hugging Face's datasets write it
@@ -44,8 +44,6 @@ def read_cells(place: Path, rows: Rows, wanted: TableColumns, paths: Sequence[st
     DatasetError
         If a column cannot be read, or a number of a class has no name.
     """
-    if rows.n_rows > MOST_ROWS:
-        raise too_large(place, f"{rows.n_rows:,} rows")
     schema = rows.schema
     names = class_names(schema)
     header = [field.name for field in schema if not holds_bytes(field.type)]

@@ -28,7 +28,7 @@ TYPED = PARQUET + ARROW
 
 _STATE, _DICT, _INFO = "state.json", "dataset_dict.json", "dataset_info.json"
 _SHARD = re.compile(r"(?P<name>.+?)-(?P<at>\d{5})-of-(?P<of>\d{5})(-[0-9a-f]{8,})?", re.ASCII)
-_PASSED_OVER = re.compile(r"cache-.*|tmp.*", re.ASCII)  # what the library computed on the way
+_PASSED_OVER = re.compile(r"cache-.*|tmp.*", re.ASCII)
 _MOST_FOLDERS = 100  # of splits and configurations; class folders may be a thousand, and are not all looked into
 _MOST_SEEN = 1000  # images beside tables: more are a folder of images
 _MOST_JSON = 64 << 20
@@ -54,6 +54,8 @@ class Layout:
         How many image files were seen beside them.
     is_saved
         Whether Hugging Face's library saved them, as its own files tell.
+    is_folder
+        Whether a folder was named, and not these files.
     """
 
     root: Path
@@ -63,6 +65,7 @@ class Layout:
     notes: Sequence[str] = ()
     n_images: int = 0
     is_saved: bool = False
+    is_folder: bool = False
 
 
 @dataclass
@@ -84,6 +87,11 @@ class Names:
             self.marks.add(name)
         else:
             self.n_images += is_image_name(name)
+
+
+def is_of_library(name: str) -> bool:
+    """Return whether Hugging Face's library gives a file this name beside tables: it tells of them, or was cached."""
+    return name in (_STATE, _DICT, _INFO) or _PASSED_OVER.fullmatch(name) is not None
 
 
 Scan = Callable[[str, int], Names]
@@ -120,12 +128,12 @@ def layout_of_folder(folder: Path, scan: Scan | None = None) -> Layout | None:
     """
     scan = scan or partial(_scan, folder)
     names = scan("", _MOST_SEEN)
-    if saved := _saved(folder, names, scan):
-        return _with_splits(Layout(folder, folder.name, saved, [""] * len(saved), is_saved=True))
-    files, n_images = _shards(names, scan)
+    saved = _saved(folder, names, scan)
+    files, n_images = (saved, 0) if saved else _shards(names, scan)
     if not files:
         return None
-    return _with_splits(Layout(folder, folder.name, files, [""] * len(files), n_images=n_images))
+    found = Layout(folder, folder.name, files, [""] * len(files), (), n_images, is_saved=bool(saved), is_folder=True)
+    return _with_splits(found)
 
 
 def _saved(folder: Path, names: Names, scan: Scan) -> list[str]:

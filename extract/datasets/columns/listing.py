@@ -12,12 +12,16 @@ from stackbone.cache.text import counted, typed
 from stackbone.extract.containers.rows import member_name, plain_column
 from stackbone.extract.containers.schema import class_names
 from stackbone.extract.datasets.columns.cells import read_cells
+from stackbone.extract.datasets.columns.classes import Classes, agreed_classes, classes_of
+from stackbone.extract.datasets.columns.configurations import refuse_configurations
 from stackbone.extract.datasets.columns.image_column import choose_image_column
 from stackbone.extract.datasets.columns.layout import Layout
+from stackbone.extract.datasets.columns.meaning import NOTES
 from stackbone.extract.datasets.columns.opening import opened
 from stackbone.extract.datasets.kind import Listing, Request, TableColumns, as_words
 from stackbone.extract.datasets.kinds.table import gathered
 from stackbone.extract.datasets.tables.cells import Cells
+from stackbone.extract.datasets.tables.limits import MOST_ROWS, too_large
 
 
 @dataclass
@@ -27,7 +31,13 @@ class _Tables:
     names: dict[str, str] = field(default_factory=dict)
     parts: list[Cells] = field(default_factory=list)
     splits: list[str] = field(default_factory=list)  # of each row, as its file says
+    classes: list[Classes] = field(default_factory=list)  # of each table
     has_classes: bool = False
+
+    @property
+    def n_rows(self) -> int:
+        """How many rows there are as yet."""
+        return sum(len(part.numbers) for part in self.parts)
 
 
 def list_tables(request: Request, layout: Layout) -> Listing:
@@ -49,10 +59,18 @@ def list_tables(request: Request, layout: Layout) -> Listing:
             "Expected one or more. Change it."
         )
         raise DatasetError(msg)
+    if layout.is_folder:
+        refuse_configurations(layout, kept)
     tables = _Tables()
     for file, split in kept:
         _add(tables, layout.root, file, split, request)
+    classes = agreed_classes(layout.root, [file for file, _ in kept], tables.classes, tables.names)
     cells = _joined(tables.parts)
+    cells = replace(
+        cells,
+        notes=[*cells.notes, *classes.notes],
+        further={name: texts for name, texts in cells.further.items() if name not in classes.unclear},
+    )
     if not cells.numbers:
         msg = (
             f"No images: {str(layout.root / kept[0][0])!r}{' and those beside have' if len(kept) > 1 else ' has'} no "
@@ -67,13 +85,15 @@ def list_tables(request: Request, layout: Layout) -> Listing:
         rows = zip(cells.columns["path"], tables.splits, strict=True)
         said = {path: split for path, split in rows if split and not entries[path][1]}
         entries = entries | {path: (entries[path][0], split, entries[path][2]) for path, split in said.items()}
-    notes = [*layout.notes, *_beside(layout), *table.notes]
+    notes = [*layout.notes, *_beside(layout), *request.known.get(NOTES, ()), *table.notes]
     return Listing(layout.title, layout.root, entries, notes=notes, further=table.further, label_form=table.label_form)
 
 
 def _add(tables: _Tables, root: Path, file: str, split: str, request: Request) -> None:
     place = root / file
     with opened(root, file) as rows:
+        if (n := tables.n_rows + rows.n_rows) > MOST_ROWS:  # before anything is kept of each
+            raise too_large(place, f"{n:,} rows{', with those before it' if tables.parts else ''}")
         column = choose_image_column(place, rows, request.columns.image or tables.names.get("path", ""))
         prefix = "" if plain_column(rows.schema) == column else column
         if ".." in prefix.split("/") or prefix.startswith("/") or "//" in prefix or "\0" in prefix:
@@ -82,6 +102,7 @@ def _add(tables: _Tables, root: Path, file: str, split: str, request: Request) -
         paths = [f"{file}/{member_name(row, prefix)}" for row in range(rows.n_rows)]
         cells = read_cells(place, rows, request.columns, paths, column)
         tables.has_classes |= cells.names.get("label", "") in class_names(rows.schema)
+        tables.classes.append(classes_of(rows.schema, [*cells.names.values(), *cells.further]))
     if tables.parts and cells.names.keys() != tables.names.keys():
         odd = min(cells.names.keys() ^ tables.names.keys())
         here, others = ("a", "none") if odd in cells.names else ("no", "one")

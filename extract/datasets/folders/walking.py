@@ -7,14 +7,14 @@ opened nor asked for its status.
 from __future__ import annotations
 
 import os
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from stackbone.cache.errors import DatasetError
-from stackbone.extract.datasets.folders.extensions import is_image_name, why_not
+from stackbone.extract.datasets.folders.extensions import is_image_name, why_not, why_not_beside
 from stackbone.extract.datasets.folders.first_bytes import look_into
 from stackbone.extract.datasets.folders.pruning import (
     Exclusion,
@@ -145,10 +145,23 @@ def walk(root: Path, exclusion: Exclusion) -> Found:
 def files_below(root: Path, exclusion: Exclusion, is_wanted: Callable[[str], bool]) -> list[str]:
     """Return the paths of files whose names are wanted, sorted; none where images are met: the folder is one of those.
 
-    Paths are posix-style and relative to the folder. What is hidden, excluded or a system's is passed over, and so is
-    what cannot be listed.
+    As of `all_files`.
     """
     found: list[str] = []
+    for path in all_files(root, exclusion):
+        name = path[path.rfind("/") + 1 :]
+        if is_image_name(name):
+            return []
+        if is_wanted(name):
+            found.append(path)
+    return sorted(found)
+
+
+def all_files(root: Path, exclusion: Exclusion) -> Iterator[str]:
+    """Yield the paths of all files below a folder, posix-style and relative to it.
+
+    What is hidden, excluded or a system's is passed over, and so is what cannot be listed.
+    """
     pending, linked = [""], set()
     while pending:
         prefix = pending.pop()
@@ -163,13 +176,27 @@ def files_below(root: Path, exclusion: Exclusion, is_wanted: Callable[[str], boo
                         if not is_system_folder(name) and target not in linked:
                             pending.append(f"{prefix}{name}/")
                         linked |= {target} - {""}
-                    elif is_image_name(name):
-                        return []
-                    elif is_wanted(name):
-                        found.append(prefix + name)
+                    elif not is_system_file(name):
+                        yield prefix + name
         except OSError:  # the listing of folders says so
             continue
-    return sorted(found)
+
+
+def skipped_beside(paths: Iterable[str], taken: Container[str]) -> list[Skipped]:
+    """Return what lies beside a dataset that is archives, tables or videos, and is not taken.
+
+    Parameters
+    ----------
+    paths
+        Of all files below a folder.
+    taken
+        Those that the dataset consists of.
+    """
+    found = Found(sorts=defaultdict(Counter))
+    for path in paths:
+        if path not in taken:
+            found.skip_file(why_not_beside(path), path)
+    return found.skipped
 
 
 def folders_in_wrappers(root: Path) -> Iterator[Path]:

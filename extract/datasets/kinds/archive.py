@@ -11,7 +11,7 @@ KIND = DatasetKind(
     what="a tar or zip archive of images, or a folder of such",
     recognises=lambda request: request.once("archives", find_archives) is not None,
     read=list_trees,
-    place=29,
+    place=28,
     takes_columns=True,
     takes_levels=True,
 )

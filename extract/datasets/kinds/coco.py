@@ -265,5 +265,5 @@ KIND = DatasetKind(
     what="a folder of images with annotations in the form of COCO",
     recognises=lambda request: request.once("coco", _find) is not None,
     read=_read_request,
-    place=26,
+    place=25,
 )

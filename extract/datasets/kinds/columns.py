@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
-from stackbone.cache.errors import StackboneError, UsageError
+from stackbone.cache.errors import StackboneError
 from stackbone.extract.containers.rows import Rows
-from stackbone.extract.containers.schema import image_columns
-from stackbone.extract.datasets.columns.image_column import likely_columns
-from stackbone.extract.datasets.columns.layout import ARROW, TYPED, Layout, layout_of_files, layout_of_folder
+from stackbone.extract.datasets.columns.layout import (
+    ARROW,
+    TYPED,
+    Layout,
+    is_of_library,
+    layout_of_files,
+    layout_of_folder,
+)
 from stackbone.extract.datasets.columns.listing import list_tables
+from stackbone.extract.datasets.columns.meaning import NOTES, meaning_of
 from stackbone.extract.datasets.columns.opening import opened
-from stackbone.extract.datasets.kind import DatasetKind, Listing, Request, TableColumns
-from stackbone.extract.datasets.tables.columns import choose_columns
+from stackbone.extract.datasets.folders.walking import all_files, skipped_beside
+from stackbone.extract.datasets.kind import DatasetKind, Listing, Request
 
 _NAME = "columns"
 
@@ -40,40 +47,27 @@ def _layout(request: Request) -> Layout | None:
         try:
             with opened(layout.root, file) as rows:
                 n_images = 0 if request.columns.image else layout.n_images
-                is_meant = rows.n_rows > n_images and _are_images(layout.root / file, rows, request.columns)
+                is_meant = rows.n_rows > n_images and holds_images(layout.root, file, rows, request)
                 return layout if is_meant else None
         except StackboneError:
             continue  # of a folder another table tells; of a single one, whoever reads tables of paths says it
     return None
 
 
-def holds_images(root: Path, path: str, columns: TableColumns) -> bool:
-    """Return whether a table holds images, and is not one of their paths; errors as of `opened`."""
-    with opened(root, path) as rows:
-        return _are_images(root / path, rows, columns)
-
-
-def _are_images(file: Path, rows: Rows, columns: TableColumns) -> bool:
-    if columns.path != TableColumns().path or not image_columns(rows.schema) or not likely_columns(rows):
-        return False
-    if columns.image:
-        return True
-    try:
-        wanted = TableColumns(label=None)
-        name = choose_columns(file, list(rows.schema.names), wanted, has_names=True).names["path"]
-    except UsageError:
-        return True
-    if name in image_columns(rows.schema):
-        return True
-    # Such a column often says where the images came from; then no file is there.
-    batch = next(iter(rows.tables([name])), None)
-    paths = [str(value) for value in batch.column(0).to_pylist()[:1]] if batch is not None else []
-    return not any(os.path.lexists(file.parent / path) for path in paths if "\0" not in path)
+def holds_images(root: Path, path: str, rows: Rows, request: Request) -> bool:
+    """Return whether a table is one of the images in it, and keep what to say of that; errors as of `opened`."""
+    meaning = meaning_of(root, path, rows, request.columns)
+    request.known[NOTES] = meaning.notes
+    return meaning.is_of_images
 
 
 def _read(request: Request) -> Listing:
-    layout = request.once(_NAME, _layout)
-    return list_tables(request, layout or layout_of_files(request.paths))
+    layout = request.once(_NAME, _layout) or layout_of_files(request.paths)
+    listing = list_tables(request, layout)
+    if not layout.is_folder:
+        return listing
+    found = (path for path in all_files(layout.root, request.exclude) if not is_of_library(os.path.basename(path)))
+    return replace(listing, skipped=skipped_beside(found, frozenset(layout.files)))
 
 
 KIND = DatasetKind(

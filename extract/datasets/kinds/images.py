@@ -32,6 +32,14 @@ def neither_message(path: Path) -> str:
     )
 
 
+def several_sorts_message(what: str, example: str) -> str:
+    """Return what to say of a list of files that are not of one sort, of which `example` is one."""
+    return (
+        f"{what} holds files of several sorts, such as {example!r}. Expected one sort alone: images, archives, videos, "
+        "or tables with a column of images. Name them in several commands, each with --dataset NAME."
+    )
+
+
 def _is_image(path: str) -> bool:
     """Return whether a path is an image's: a file's, or that of a row of a table or of a frame of a video."""
     if is_image_file(path):
@@ -73,6 +81,8 @@ def _refuse_listed(path: Path) -> None:
             f"itself. Give the {kind} alone, so that its labels are read, or name its images."
         )
         raise UsageError(msg)
+    if kind_of(path.name):
+        raise UsageError(several_sorts_message("The list", str(path)))
     raise DatasetError(neither_message(path))
 
 

@@ -13,7 +13,9 @@ from pathlib import Path
 
 from stackbone.cache.errors import DatasetError, UsageError
 from stackbone.cache.labels.sets import SETS
+from stackbone.cache.remote.url import holds_secret, shown
 from stackbone.cache.text import counted, typed
+from stackbone.extract.datasets.columns.meaning import NOTES
 from stackbone.extract.datasets.corrections import corrected
 from stackbone.extract.datasets.folders.anchor import Anchor
 from stackbone.extract.datasets.further import Further, gather
@@ -138,6 +140,13 @@ def gathered(file: Path, root: Path, wanted: TableColumns, cells: Cells) -> Tabl
                 f"{cells.names['path']!r}, expected the path of an image. Fill it in or delete the {cells.unit}."
             )
             raise DatasetError(msg)
+        if holds_secret(path):
+            msg = (
+                f"The URL in {str(file)!r}, {cells.unit} {number}, {shown(path)[:200]!r}, holds a password or a "
+                "signature, and would be kept in the index. Expected URLs without. Write them so and give credentials "
+                "as docs/object-stores.md says, or download the images and list the files."
+            )
+            raise DatasetError(msg)
         key = anchor.relative(path if path.lower().endswith(suffix.lower()) else path + suffix)
         keys.append(key)
         entry = (label, split, group)
@@ -163,7 +172,8 @@ def _recognises(request: Request) -> bool:
 def _read(request: Request) -> Listing:
     path = Path(request.paths[0])
     if request.labels is None:
-        return _listed(path, path.parent, path.stem, request.columns)
+        listing = _listed(path, path.parent, path.stem, request.columns)
+        return replace(listing, notes=[*request.known.get(NOTES, ()), *listing.notes])
     _check_labels(path, request.labels, request.columns)
     if request.only_listed:
         return _listed(request.labels, path, path.name, request.columns)

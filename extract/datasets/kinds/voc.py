@@ -172,5 +172,5 @@ KIND = DatasetKind(
     what="a Pascal VOC folder with JPEGImages and Annotations",
     recognises=lambda request: _find(request) is not None,
     read=_read_request,
-    place=25,
+    place=24,
 )

@@ -10,7 +10,7 @@ KIND = DatasetKind(
     what="WebDataset shards: tar archives, a folder of them, or 'shards/{000000..000999}.tar'",
     recognises=has_samples,
     read=list_samples,
-    place=28,
+    place=27,
     takes_columns=True,
     takes_levels=True,
 )

@@ -125,5 +125,5 @@ KIND = DatasetKind(
     what="a folder in the form of Ultralytics' YOLO, or its YAML file",
     recognises=lambda request: request.once("yolo", _find) is not None,
     read=_read_request,
-    place=27,
+    place=26,
 )

@@ -16,13 +16,15 @@ from stackbone.extract.containers.opening import open_source
 from stackbone.extract.datasets.archives.found import archives_at, is_archive
 from stackbone.extract.datasets.archives.samples import has_samples, list_samples
 from stackbone.extract.datasets.archives.trees import list_trees
-from stackbone.extract.datasets.columns.layout import TYPED, Names, layout_at, layout_of_folder
+from stackbone.extract.datasets.columns.layout import TYPED, Names, is_of_library, layout_at, layout_of_folder
 from stackbone.extract.datasets.columns.listing import list_tables
+from stackbone.extract.datasets.columns.opening import opened
 from stackbone.extract.datasets.folders.extensions import is_image_name, why_not
 from stackbone.extract.datasets.folders.listing import list_found
 from stackbone.extract.datasets.folders.pruning import Exclusion, is_system_file, is_system_folder
-from stackbone.extract.datasets.folders.walking import METADATA, Found
+from stackbone.extract.datasets.folders.walking import METADATA, Found, skipped_beside
 from stackbone.extract.datasets.kind import KINDS, DatasetKind, Listing, Request
+from stackbone.extract.datasets.kinds.images import several_sorts_message
 from stackbone.extract.datasets.kinds.table import TABLES
 from stackbone.extract.datasets.remote.root import common_root, remote_root
 from stackbone.extract.datasets.remote.tables import copied, list_table
@@ -117,11 +119,7 @@ def _of_files(request: Request, urls: Sequence[str]) -> Remote:
         return Remote(KINDS["images"], lambda _: Listing(title, root, dict.fromkeys(paths, _NOTHING)))
     if len(paths) == 1 and paths[0].lower().endswith(TABLES):
         return _table(urls[0], title)
-    msg = (
-        f"A list of URLs holds files of several sorts, such as {shown(urls[0])!r}. Expected one sort alone: images, "
-        "archives, videos, or tables with a column of images. Name them in several commands, each with --dataset NAME."
-    )
-    raise UsageError(msg)
+    raise UsageError(several_sorts_message("A list of URLs", shown(urls[0])))
 
 
 def _table(url: str, title: str) -> Remote:
@@ -132,7 +130,8 @@ def _holds_images(request: Request, file: str, root: Path) -> bool:
     from stackbone.extract.datasets.kinds.columns import holds_images
 
     try:
-        return holds_images(root, file, request.columns)
+        with opened(root, file) as rows:
+            return holds_images(root, file, rows, request)
     except DatasetError:
         return True  # whoever reads it says what is wrong
 
@@ -147,18 +146,21 @@ def _of_folder(request: Request, url: str) -> Remote:
     found, others = _found(url, request.exclude)
     root, title = remote_root(url), url.rpartition("/")[2]
     names = _by_folder([*found.images, *found.tables, *others])
+    beside = [path for path in (*found.tables, *others) if not is_of_library(path.rpartition("/")[2])]
     layout = layout_of_folder(root, lambda path, _: names.get(path, Names()))
     if layout is not None and (layout.is_saved or not found.images or _outnumbers(request, root, layout.files, found)):
-        return Remote(KINDS["columns"], lambda given: list_tables(given, layout))
+        tables = Remote(KINDS["columns"], lambda given: list_tables(given, layout))
+        return _with_others(tables, beside, layout.files)
     archives = [path for path in others if is_archive(path)]
     if archives and not found.images:
-        beside = [*found.tables, *(path for path in others if not is_archive(path))]
-        request.known["archives"] = archives_at(root, title, archives, beside)
+        request.known["archives"] = archives_at(
+            root, title, archives, [path for path in beside if not is_archive(path)]
+        )
         return _archives(request)
     videos = [path for path in others if is_video(path)]
     if videos and not found.images:
         request.known["videos"] = Videos(title, root, sorted(videos), found.tables, in_folder=True)
-        return Remote(KINDS["video"], list_videos)
+        return _with_others(Remote(KINDS["video"], list_videos), beside, [*videos, *found.tables])
     if not found.images and not others:
         msg = (
             f"Nothing lies behind {shown(url)!r}. Expected images, archives, videos or tables with a column of images. "
@@ -170,10 +172,18 @@ def _of_folder(request: Request, url: str) -> Remote:
     return Remote(KINDS["folder"], lambda given: _list_folder(given, root, found))
 
 
+def _with_others(remote: Remote, paths: Sequence[str], taken: Sequence[str]) -> Remote:
+    """Return the same, but that it counts what lies in the folder and is not taken."""
+
+    def read(request: Request) -> Listing:
+        listing = remote.read(request)
+        return replace(listing, skipped=[*listing.skipped, *skipped_beside(paths, frozenset(taken))])
+
+    return Remote(remote.kind, read)
+
+
 def _outnumbers(request: Request, root: Path, files: Sequence[str], found: Found) -> bool:
     """Return whether a table beside some images holds more of them than these are."""
-    from stackbone.extract.datasets.columns.opening import opened
-
     try:
         with opened(root, files[0]) as rows:
             return rows.n_rows > len(found.images) and _holds_images(request, files[0], root)

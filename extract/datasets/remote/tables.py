@@ -9,6 +9,7 @@ from typing import BinaryIO
 from stackbone.cache.errors import DatasetError, StackboneError
 from stackbone.cache.remote.url import shown
 from stackbone.extract.containers.opening import open_source
+from stackbone.extract.datasets.columns.meaning import NOTES
 from stackbone.extract.datasets.kind import Listing, Request
 from stackbone.extract.datasets.kinds.table import gathered, read_cells
 from stackbone.extract.datasets.remote.root import remote_root
@@ -35,7 +36,8 @@ def list_table(request: Request, url: str, title: str) -> Listing:
             table = gathered(file, root, request.columns, cells)
         except StackboneError as exc:
             raise type(exc)(str(exc).replace(str(file), shown(url))) from exc
-    return Listing(title, root, table.entries, notes=table.notes, further=table.further, label_form=table.label_form)
+    notes = [*request.known.get(NOTES, ()), *table.notes]
+    return Listing(title, root, table.entries, notes=notes, further=table.further, label_form=table.label_form)
 
 
 def copied(stream: BinaryIO, name: str) -> bytes:

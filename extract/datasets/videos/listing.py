@@ -10,14 +10,15 @@ from fractions import Fraction
 from pathlib import Path
 from typing import cast
 
-from stackbone.cache.errors import DatasetError, Malformed
+from stackbone.cache.errors import DatasetError, Malformed, RemoteError
+from stackbone.cache.remote.url import is_url
 from stackbone.cache.text import counted
 from stackbone.extract.containers.kinds.video import KIND as VIDEO
 from stackbone.extract.containers.kinds.video import frame_name, open_video
 from stackbone.extract.containers.opening import open_source
 from stackbone.extract.datasets.folders.anchor import Anchor
 from stackbone.extract.datasets.folders.listing import list_found
-from stackbone.extract.datasets.folders.walking import METADATA, Found, files_below
+from stackbone.extract.datasets.folders.walking import METADATA, Found, all_files, files_below, skipped_beside
 from stackbone.extract.datasets.further import Further
 from stackbone.extract.datasets.kind import Entries, Listing, Request, Skipped
 from stackbone.extract.datasets.listing_options import refuse_table_options
@@ -114,7 +115,11 @@ def list_videos(request: Request) -> Listing:
             entries[frame] = (label, split, group or path)
             if path in listing.further.rows:
                 further[frame] = listing.further.rows[path]
-    skipped = [*listing.skipped, *(Skipped("video", f"damaged: {fault}", 1, path) for path, fault in faults.items())]
+    skipped = [
+        *listing.skipped,
+        *_beside(videos, request),
+        *(Skipped("video", f"damaged: {fault}", 1, path) for path, fault in faults.items()),
+    ]
     return replace(
         listing,
         title=videos.title,
@@ -131,6 +136,8 @@ def _frames(root: Path, path: str, step: Step) -> list[Fraction]:
     try:
         with open_source(place) as stream, closing(open_video(stream, place)) as video:
             times = step.times(video)
+    except RemoteError:
+        raise
     except OSError as exc:
         raise Malformed(exc.strerror or str(exc)) from exc
     if not times:
@@ -146,6 +153,13 @@ def _listed(videos: Videos, paths: list[str], request: Request) -> Listing:
         return list_found(videos.root, found, request)
     refuse_table_options(request.labels, request.columns)
     return Listing(videos.title, videos.root, dict.fromkeys(paths, ("", "", "")))
+
+
+def _beside(videos: Videos, request: Request) -> list[Skipped]:
+    """Return what lies beside the videos of a folder of this machine and is not taken."""
+    if not videos.in_folder or is_url(str(videos.root)):
+        return []
+    return skipped_beside(all_files(videos.root, request.exclude), {*videos.paths, *videos.tables})
 
 
 def _notes(request: Request, frames: dict[str, list[Fraction]], faults: dict[str, str]) -> list[str]:

@@ -322,7 +322,7 @@ def test_a_list_refuses_what_would_lose_labels_or_is_no_image(tree: Tree) -> Non
     ("name", "says"),
     [
         ("photos.7z", "but an archive; unpack it."),
-        ("clip.OGV", "but a video."),
+        ("clip.OGV", "but a video; convert to MP4."),
         ("plan.svg", "but a drawing; export it as PNG."),
     ],
 )
@@ -359,7 +359,7 @@ def test_an_empty_folder_is_an_error(tree: Tree) -> None:
 
 def test_a_folder_without_images_says_what_it_holds_and_what_was_looked_for(tree: Tree) -> None:
     text = message(DatasetError, data=tree("a/x.ogv", "a/y.OGV", "b/z.txt", "LICENSE"))
-    assert "found instead: 2 .ogv (a video); " in text
+    assert "found instead: 2 .ogv (a video; convert to MP4); " in text
     assert "1 no extension (not an image)" in text
     assert ".jpg .jpeg" in text
     assert "convert the files" in text

@@ -314,8 +314,10 @@ def test_what_lies_beside_archives_is_counted(tmp_path: Path) -> None:
     listing = DATASET_KINDS["archive"].read(request_of(tmp_path))
     assert list(listing.entries) == ["a.zip/cat/1.jpg"]
     assert {(each.reason, each.example) for each in listing.skipped} == {
-        ("beside archives, which alone are read; name it by itself", name)
-        for name in ("b.avi", "labels.csv", "in/c.h5", "notes.txt")
+        ("a video; name it by itself", "b.avi"),
+        ("a table; name it by itself", "labels.csv"),
+        ("not an image", "in/c.h5"),
+        ("not an image", "notes.txt"),
     }
 
 

@@ -15,6 +15,7 @@ from stackbone.cache.disk import digest
 from stackbone.cache.errors import DatasetError, UsageError
 from stackbone.cache.labels.sets import SETS, split_names
 from stackbone.extract.containers.reading import read_image
+from stackbone.extract.datasets.columns import listing
 from stackbone.extract.datasets.dataset import open_dataset
 from stackbone.extract.embedding.indexing import make_index
 from tests.made.listings import message, rows, touch
@@ -355,6 +356,20 @@ def test_a_pointer_of_git_lfs_is_known_for_what_it_is(tmp_path: Path) -> None:
 def test_a_table_without_rows_has_no_images(tmp_path: Path) -> None:
     file = write_arrow(tmp_path / "t.arrow", table([]))
     assert message(DatasetError, data=file).startswith("No images: ")
+
+
+@pytest.mark.parametrize("files", [["a.parquet"], ["a-00000-of-00002.parquet", "a-00001-of-00002.parquet"]])
+def test_more_rows_than_can_be_kept_are_refused_before_any_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: list[str]
+) -> None:
+    monkeypatch.setattr(listing, "MOST_ROWS", 6)
+    monkeypatch.setattr(listing, "member_name", lambda *_: pytest.fail("a path was made")) if len(files) == 1 else None
+    for name in files:
+        write_parquet(tmp_path / "d" / name, {"image": [photo(1), *[None] * (8 // len(files) - 1)]})
+    text = message(DatasetError, data=tmp_path / "d")
+    assert f"{files[-1]!r} has 8 rows{', with those before it' if len(files) > 1 else ''}." in text.replace(
+        str(tmp_path / "d") + "/", ""
+    )
 
 
 def test_empty_and_odd_cells_fail_by_themselves(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def test_files_that_are_not_taken_are_counted_with_the_reason(photos: Photos) ->
     folder = photos("a/1.jpg", "a/2.mp4", "a/3.MP4", "b/4.heic", "a/notes.txt", "a/.DS_Store", "a/Thumbs.db", "a/x.cr2")
     (folder / "b" / "4.heic").write_bytes(HEIC)
     assert skipped(folder) == {
-        ".mp4": ("a video", 2),
+        ".mp4": ("a video; name it by itself", 2),
         ".heic": ("no decoder is installed; pip install 'stackbone[heif]'", 1),
         ".txt": ("not an image", 1),
         "hidden": ("a name that begins with a dot", 1),

@@ -92,6 +92,19 @@ def test_images_beside_videos_are_the_dataset(tmp_path: Path) -> None:
     assert open_dataset(touch(tmp_path / "d", "cat/x.jpg")).paths == ["cat/x.jpg"]
 
 
+def test_tables_and_videos_that_are_not_read_are_counted_beside(tmp_path: Path) -> None:
+    make_video(tmp_path / "d/a.mp4", 5)
+    touch(tmp_path / "d", "b.ogv", "labels.csv", "notes.txt")
+    (tmp_path / "d/metadata.csv").write_text("file_name,label\na.mp4,x\n")
+    dataset = open_dataset(tmp_path / "d")
+    assert dataset.labels == ["x"]
+    assert sorted((each.sort, each.reason, each.example) for each in dataset.skipped) == [
+        (".csv", "a table; name it by itself", "labels.csv"),
+        (".ogv", "a video; convert to MP4", "b.ogv"),
+        (".txt", "not an image", "notes.txt"),
+    ]
+
+
 def test_frames_are_hashed_and_read_again(clips: Path, tmp_path: Path) -> None:
     dataset = open_dataset(clips, every="400ms")
     made = make_index(dataset, FeatureStore(tmp_path), retry_failed=False, report=lambda *_: None)
