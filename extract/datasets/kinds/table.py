@@ -143,8 +143,8 @@ def gathered(file: Path, root: Path, wanted: TableColumns, cells: Cells) -> Tabl
         if holds_secret(path):
             msg = (
                 f"The URL in {str(file)!r}, {cells.unit} {number}, {shown(path)[:200]!r}, holds a password or a "
-                "signature, and would be kept in the index. Expected URLs without. Write them so and give credentials as "
-                "docs/object-stores.md says, or download the images and list the files."
+                "signature, and would be kept in the index. Expected URLs without. Write them so and give credentials "
+                "as docs/object-stores.md says, or download the images and list the files."
             )
             raise DatasetError(msg)
         key = anchor.relative(path if path.lower().endswith(suffix.lower()) else path + suffix)
