@@ -1,4 +1,4 @@
-"""Files on disk: image digests, feature shards, dataset indexes. Knows nothing of networks or classifiers."""
+"""Where data lies (digests, shards, indexes) and where work is spread. Knows nothing of networks or classifiers."""
 
 from typing import TYPE_CHECKING
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,14 +23,10 @@ from tests.made.checkout import ROOT
 # What the modules of each room may import beyond themselves and the standard library.
 ROOMS = {
     "cache": {
-        "ray",
-        "numpy",
-        "h5py",
-        "safetensors",
-        "pandas",
-        "fsspec",
-        "aiohttp",
-    },  # the last two for what is behind URLs
+        *("numpy", "h5py", "safetensors", "pandas"),
+        *("fsspec", "aiohttp"),  # what is behind URLs
+        "ray",  # the machines that work is spread over
+    },
     "extract": {
         "ray",  # the workers of a cluster
         *("stackbone.cache", "numpy", "PIL", "torch", "timm", "openvino"),
@@ -76,7 +73,9 @@ EXCEPTIONS = {
     "stack/detection/suppression.py": {"torch", "torchvision"},
 }
 
-# The sub-rooms of each room, and the modules beside them: each imports those above it alone.
+# The sub-rooms of each room, and the modules beside them: each imports those above it alone. docs/architecture.md says
+# what each is for. `cache` is the ground of the other rooms: where data lies, and, in `cluster`, where work is spread,
+# which both `extract` and `stack` ask for, and neither may ask of the other.
 ORDER = {
     "cache": (
         *("lazy", "errors", "text", "csv_text", "choices", "splits", "backbone_groups", "progress", "plugins"),
@@ -292,6 +291,16 @@ def test_sub_rooms_import_in_one_direction(room: str) -> None:
             if theirs > mine:
                 wrong.append(str(found))
     assert wrong == []
+
+
+@pytest.mark.parametrize("room", ORDER)
+def test_the_page_on_architecture_tells_every_sub_room_in_order(room: str) -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    table = re.search(rf"^\| `{room}/` \| \|\n\|---\|---\|\n((?:\|.*\n)+)", text, re.MULTILINE)
+    assert table
+    told = [name for line in table[1].splitlines() for name in re.findall(r"`([\w/]+)`", line.split("|")[1])]
+    folders = {path.name for path in (ROOT / room).iterdir() if any(path.glob("*.py"))}
+    assert told == [f"{name}/" if name in folders else name for name in ORDER[room]]
 
 
 @pytest.mark.parametrize("folder", INNER_ORDER)

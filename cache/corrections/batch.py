@@ -14,6 +14,7 @@ from stackbone.cache.hdf5 import writing as hdf5
 from stackbone.cache.hdf5.opening import open_checked
 from stackbone.cache.hdf5.texts import read_texts, write_texts
 from stackbone.cache.labels.forms import FORMS
+from stackbone.cache.places.opened import side_by_side
 from stackbone.cache.places.place import Place, files_in, look_afresh, make_room, remove, write_whole
 
 FORMAT = "stackbone-corrections"
@@ -140,11 +141,15 @@ def read_batches(cache_root: Place, dataset: str) -> dict[Place, Batch]:
 
     Errors as `read_batch`, but for a file that is gone.
     """
-    found = {}
-    for path in batch_files(cache_root, dataset):
-        with suppress(FileNotFoundError):  # taken back meanwhile
-            found[path] = read_batch(path)
-    return dict(sorted(found.items(), key=lambda each: (each[0].name[:_DIGITS], each[1].created, each[0].name)))
+    read = side_by_side(batch_files(cache_root, dataset), _read_if_there)
+    found = [(path, batch) for path, batch in read if batch is not None]
+    return dict(sorted(found, key=lambda each: (each[0].name[:_DIGITS], each[1].created, each[0].name)))
+
+
+def _read_if_there(path: Place) -> Batch | None:
+    with suppress(FileNotFoundError):  # taken back meanwhile
+        return read_batch(path)
+    return None
 
 
 def remove_batch(path: Place) -> None:

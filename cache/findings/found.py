@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+import threading
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -16,6 +17,7 @@ from stackbone.cache.errors import Malformed
 from stackbone.cache.hdf5 import writing as hdf5
 from stackbone.cache.hdf5.opening import open_checked
 from stackbone.cache.hdf5.texts import read_texts, write_texts
+from stackbone.cache.places.opened import side_by_side
 from stackbone.cache.places.place import Place, files_in, look_afresh, make_room, remove, write_whole
 
 FORMAT = "stackbone-findings"
@@ -28,6 +30,7 @@ READ, FAILED, UNREAD = 0, 1, 2
 _FILE = re.compile(r"\d{8}T\d{12}-[0-9a-f]{8}\.h5")
 _TIME = "%Y%m%dT%H%M%S%f"
 _TICK = timedelta(microseconds=1)
+_MOST_REMEMBERED = 1 << 17
 
 
 @dataclass(frozen=True)
@@ -109,23 +112,55 @@ def read_with_version(path: Place) -> tuple[dict[bytes, Finding], int, int]:
         return {digest.tobytes(): Finding(code, text) for digest, code, text in rows}, file.version, file.size
 
 
+@dataclass
+class _Remembered:
+    """What a process has read lately: files of findings never change."""
+
+    _read: dict[Place, dict[bytes, Finding]] = field(default_factory=dict)
+    _n_findings: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def of(self, path: Place) -> dict[bytes, Finding]:
+        """Return the findings of a file, none if it is gone; other errors as `read_with_version`."""
+        with self._lock:
+            if path in self._read:
+                return self._read[path]
+        try:
+            found = read_with_version(path)[0]
+        except FileNotFoundError:  # in the index by now
+            return {}
+        with self._lock:
+            if path not in self._read and len(found) <= _MOST_REMEMBERED:
+                while self._n_findings + len(found) > _MOST_REMEMBERED:  # the latest goes: see `cache.places.heads`
+                    self._n_findings -= len(self._read.popitem()[1])
+                self._read[path] = found
+                self._n_findings += len(found)
+        return found
+
+
+_REMEMBERED = _Remembered()
+
+
 def read_findings(cache_root: Place, dataset: str) -> dict[bytes, Finding]:
     """Return what parts of runs found out about a dataset's images, by digest: of each image what was found last.
 
     Errors as `read_with_version`, but for a file that is gone.
     """
     found: dict[bytes, Finding] = {}
-    for path in findings_files(cache_root, dataset):
-        with suppress(FileNotFoundError):  # in the index by now
-            found |= read_with_version(path)[0]
+    for _, each in side_by_side(findings_files(cache_root, dataset), _REMEMBERED.of):
+        found |= each
     return found
 
 
 def remove_findings(files: Sequence[Place]) -> None:
     """Remove files of findings, durably; errors as `cache.places.place.remove`, but for a file that is gone."""
-    for path in files:
-        with suppress(FileNotFoundError):  # another run took them into the index, too
-            remove(path)
+    for _ in side_by_side(files, _remove_if_there):
+        pass
+
+
+def _remove_if_there(path: Place) -> None:
+    with suppress(FileNotFoundError):  # another run took them into the index, too
+        remove(path)
 
 
 def forget_findings(cache_root: Place, dataset: str) -> None:

@@ -103,7 +103,7 @@ def are_told(texts: Sequence[str]) -> NDArray[np.bool_]:
     return np.array([bool(text) for text in texts], np.bool_)
 
 
-def joined(columns: Sequence[Texts]) -> Texts:
+def join_texts(columns: Sequence[Texts]) -> Texts:
     """Return columns one after another; coded where all are."""
     coded = [each for each in columns if isinstance(each, CodedTexts)]
     if not coded or len(coded) < len(columns):

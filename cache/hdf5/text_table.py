@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import h5py
 
 from stackbone.cache.errors import CacheError, Malformed
-from stackbone.cache.hdf5.coded_texts import Texts, joined, longest
+from stackbone.cache.hdf5.coded_texts import Texts, join_texts, longest
 from stackbone.cache.hdf5.opening import CacheFile
 from stackbone.cache.hdf5.texts import read_coded, write_texts
 from stackbone.cache.hdf5.writing import write_text
@@ -48,7 +48,7 @@ def write_text_table(file: h5py.File, dataset: str, columns: Mapping[str, Texts]
     """Write columns of a dataset, all of one length; nothing where there are none."""
     if columns:
         write_text(file, _COLUMNS, json.dumps(list(columns), ensure_ascii=False))
-        write_texts(file, _CELLS, dataset, joined([*columns.values()]))
+        write_texts(file, _CELLS, dataset, join_texts([*columns.values()]))
 
 
 def read_text_table(file: CacheFile, n: int) -> dict[str, Texts]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from stackbone.cache.places.listings import LISTINGS
 from stackbone.cache.remote.listing import RemoteEntry, stat_remote
 from stackbone.cache.remote.objects import copy_object, delete_object, get_object, put_object
-from stackbone.cache.remote.url import joined, shown
+from stackbone.cache.remote.url import join_url, shown
 
 
 @dataclass(frozen=True, order=True, repr=False)
@@ -35,7 +35,7 @@ class ObjectPath:
         return f"{type(self).__name__}({str(self)!r})"
 
     def __truediv__(self, name: str) -> ObjectPath:
-        return ObjectPath(joined(self.url, name))
+        return ObjectPath(join_url(self.url, name))
 
     @property
     def name(self) -> str:

@@ -73,11 +73,12 @@ def open_place(place: Place, *, begins: tuple[bytes, ...], most: int, in_pieces:
         If the server cannot be asked.
     """
     if isinstance(place, ObjectPath):
-        entry = place.entry()
-        if in_pieces and entry.size >= 0:  # a web server need not tell it
+        # What a listing does not have is most often not there, and nobody is asked twice of it.
+        entry = place.entry() if in_pieces or place.exists() else None
+        if in_pieces and entry and entry.size >= 0:  # a web server need not tell it
             yield _Object(place, HEADS.of(place, entry), entry.size)
         else:
-            yield _whole(place, entry.size, begins, most)
+            yield _whole(place, entry.size if entry else 0, begins, most)
         return
     with open_regular(place) as stream:
         yield _OnDisk(stream.fileno())

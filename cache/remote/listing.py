@@ -11,9 +11,9 @@ from typing import Any
 
 from stackbone.cache.remote.failures import ask
 from stackbone.cache.remote.server import Server, server_of
-from stackbone.cache.remote.url import joined
+from stackbone.cache.remote.url import join_url
 
-Stamp = tuple[int, int, int, int]
+RemoteStamp = tuple[int, int, int, int]
 """Size in bytes, time of modification in ns, 0, 63 bits of the ETag's SHA-256; a size of -1 proves nothing.
 
 Where the ETag stands for the bytes the time is 0: a listing tells parts of a second that the answer for one file lacks.
@@ -34,14 +34,14 @@ class RemoteEntry:
     size
         In bytes; -1 where the server does not say.
     stamp
-        Equal stamps mean unchanged bytes; see `Stamp`.
+        Equal stamps mean unchanged bytes; see `RemoteStamp`.
     modified_ns
         When it was written, in ns since 1970; 0 where the server does not say.
     """
 
     url: str
     size: int
-    stamp: Stamp
+    stamp: RemoteStamp
     modified_ns: int = 0
 
 
@@ -97,7 +97,7 @@ def list_remote(url: str, pattern: str = "*") -> list[RemoteEntry]:
     except FileNotFoundError:
         return []
     entries = [
-        _entry(joined(url, name), info)
+        _entry(join_url(url, name), info)
         for name, info in _named(server, found)
         if not _is_folder(info) and names.fullmatch(name)
     ]
@@ -116,7 +116,7 @@ def list_folder(url: str) -> tuple[dict[str, RemoteEntry], set[str]]:
         if _is_folder(info):
             folders.add(name)
         else:
-            files[name] = _entry(joined(url, name), info)
+            files[name] = _entry(join_url(url, name), info)
     return files, folders
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stackbone.cache.errors import RemoteError, UsageError
-from stackbone.cache.remote.url import has_password, protocol_of, shown
+from stackbone.cache.remote.url import protocol_of, refuse_password, shown
 
 _CONNECT_S, _READ_S = 5, 30
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "http": "http", "https": "http"}
@@ -57,12 +57,7 @@ def server_of(url: str) -> Server:
         If the protocol is none that fsspec knows, its library is not installed, or the URL holds a password.
     """
     protocol = protocol_of(url)
-    if has_password(url):
-        message = (
-            f"{shown(url)} was given with a password in it, which would be kept wherever the URL is. Give it without; "
-            "fsspec reads credentials from the environment or its own configuration"
-        )
-        raise UsageError(message)
+    refuse_password(url)
     return Server(url, *_opened(url, protocol))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from stackbone.cache.errors import UsageError
 from stackbone.cache.text import printable
 
 _URL = re.compile(r"(?P<protocol>[A-Za-z][A-Za-z0-9+.-]*)://")
@@ -56,7 +57,17 @@ def has_password(url: str) -> bool:
     return _WITH_PASSWORD.match(url) is not None
 
 
-def joined(url: str, name: str) -> str:
+def refuse_password(url: str) -> None:
+    """Raise `UsageError` if a URL holds a password."""
+    if has_password(url):
+        message = (
+            f"{shown(url)} was given with a password in it, which would be kept wherever the URL is. Give it without; "
+            "fsspec reads credentials from the environment or its own configuration"
+        )
+        raise UsageError(message)
+
+
+def join_url(url: str, name: str) -> str:
     """Return the URL of what has a name, posix and relative, in the folder of another."""
     return f"{url.rstrip('/')}/{name}" if not url.endswith("://") else f"{url}{name}"
 

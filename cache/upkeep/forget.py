@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -48,7 +48,7 @@ class ForgetPlan:
             f"the dataset {name}{_with_what_lies_beside(self.store, name)} (its images' features stay)"
             for name in self.datasets
         ]
-        lines += [f"{counted(len(rows), 'row')} of {each.id} that no dataset lists" for each, rows in self.unused]
+        lines += [_unused_line(each, rows) for each, rows in self.unused]
         return lines or ["nothing"]
 
     def run(self) -> dict[str, Any]:
@@ -57,7 +57,7 @@ class ForgetPlan:
         Scores that were computed from a feature set or a dataset go with it. Rows that a dataset has come to list
         since the plan was made are kept.
         """
-        removed = self.lines() if self.feature_sets or self.datasets or self.unused else []
+        removed = replace(self, unused=[]).lines() if self.feature_sets or self.datasets else []
         look_afresh(self.store.root)
         for feature_set in self.feature_sets:
             remove_feature_set(feature_set)
@@ -67,7 +67,10 @@ class ForgetPlan:
             remove_boxes(self.store.root, name)
             forget_findings(self.store.root, name)
         for feature_set, rows in self.unused:
-            compact(feature_set, drop=rows[~np.isin(as_keys(rows), as_keys(used_digests(self.store)))])
+            still = rows[~np.isin(as_keys(rows), as_keys(used_digests(self.store)))]
+            if len(still):
+                compact(feature_set, drop=still)
+                removed.append(_unused_line(feature_set, still))
         gone = [each.id for each in self.feature_sets]
         remove_scores(self.store.scores_folder, datasets=self.datasets, feature_sets=gone)
         return {"removed": removed}
@@ -116,6 +119,10 @@ def _with_what_lies_beside(store: FeatureStore, dataset: str) -> str:
     n = len(batch_files(store.root, dataset))
     boxes = " and its boxes" if is_there(boxes_path(store.root, dataset)) else ""
     return boxes + (f" and {counted(n, 'file')} of its corrected labels" if n else "")
+
+
+def _unused_line(feature_set: FeatureSet, rows: Digests) -> str:
+    return f"{counted(len(rows), 'row')} of {feature_set.id} that no dataset lists"
 
 
 def _n_rows(feature_set: FeatureSet) -> int:

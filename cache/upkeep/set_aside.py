@@ -15,7 +15,7 @@ _CHANGED = "it was written meanwhile, and was left as it is. Run `stackbone veri
 
 
 @dataclass(frozen=True)
-class Finding:
+class Damage:
     """A file that is not sound.
 
     Attributes
@@ -42,10 +42,10 @@ class Finding:
         return f"DAMAGED: {self.problem}" + (f" [could not be set aside: {self.not_moved}]" if self.not_moved else "")
 
 
-def finding_of(
+def damage_of(
     root: Place, path: Place, problem: CacheError, *, repair: bool, check: Callable[[], object]
-) -> Finding | None:
-    """Return a finding, its file set aside if asked; None where the file is gone, or a sound one in its place, by now.
+) -> Damage | None:
+    """Return what is wrong with a file, set aside if asked; None where it is gone, or a sound one in its place, by now.
 
     Parameters
     ----------
@@ -55,20 +55,20 @@ def finding_of(
     """
     if not (repair and isinstance(problem, CorruptFileError)):
         # What the system could not read may be sound: only what was read and found wrong is moved.
-        return Finding(path, str(problem))
+        return Damage(path, str(problem))
     try:
         seen = seen_at(path)
         try:
             check()
         except CorruptFileError:
             moved_to = _set_aside(root, path, seen)
-            return Finding(path, str(problem), moved_to, "" if moved_to else _CHANGED)
+            return Damage(path, str(problem), moved_to, "" if moved_to else _CHANGED)
         return None
     except (OSError, CacheError) as exc:
         if not is_there(path):
             return None
         reason = exc.strerror or str(exc) if isinstance(exc, OSError) else str(exc)
-        return Finding(path, str(problem), not_moved=f"{reason}. Move it out of the cache by hand")
+        return Damage(path, str(problem), not_moved=f"{reason}. Move it out of the cache by hand")
 
 
 def _set_aside(root: Place, path: Place, seen: Seen) -> Place | None:

@@ -23,7 +23,7 @@ from stackbone.cache.records.parts import RowForm
 from stackbone.cache.records.seen import FILE, load_record, load_with_version, read_seen
 from stackbone.cache.store import FeatureStore
 from stackbone.cache.text import counted
-from stackbone.cache.upkeep.set_aside import Finding, finding_of
+from stackbone.cache.upkeep.set_aside import Damage, damage_of
 
 _KINDS = ("shard", "record", "index", "corrections", "boxes", "findings")
 _NO_ROWS = (0, RowForm())
@@ -35,7 +35,7 @@ class Verification:
 
     Attributes
     ----------
-    n_shards, n_rows, n_indexes, n_records, n_corrections, n_boxes, n_findings
+    n_shards, n_rows, n_indexes, n_records, n_corrections, n_boxes, n_part_findings
         Sound files, and rows in sound shards (doubles included); records are those of what steerings saw, corrections
         those of labels, boxes those of datasets' objects, findings those of parts of runs.
     n_unsealed
@@ -43,7 +43,7 @@ class Verification:
     n_bytes
         Bytes read and proven.
     findings
-        A `Finding` for each damaged file.
+        A `Damage` for each damaged file.
     """
 
     n_shards: int
@@ -52,10 +52,10 @@ class Verification:
     n_records: int
     n_corrections: int
     n_boxes: int
-    n_findings: int
+    n_part_findings: int
     n_unsealed: int
     n_bytes: int
-    findings: list[Finding]
+    findings: list[Damage]
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-able object."""
@@ -75,7 +75,7 @@ class Verification:
             "n_records": self.n_records,
             "n_corrections": self.n_corrections,
             "n_boxes": self.n_boxes,
-            "n_findings": self.n_findings,
+            "n_part_findings": self.n_part_findings,
             "n_unsealed": self.n_unsealed,
             "n_bytes": self.n_bytes,
             "findings": findings,
@@ -86,13 +86,13 @@ class Verification:
         records = f", {counted(self.n_records, 'record')} of steerings" if self.n_records else ""
         records += f", {counted(self.n_corrections, 'file')} of corrected labels" if self.n_corrections else ""
         records += f", {counted(self.n_boxes, 'file')} of boxes" if self.n_boxes else ""
-        records += f", {counted(self.n_findings, 'file')} of findings" if self.n_findings else ""
+        records += f", {counted(self.n_part_findings, 'file')} of what parts found out" if self.n_part_findings else ""
         sound = (
             f"sound: {counted(self.n_shards, 'shard')} with {counted(self.n_rows, 'row')} and "
             f"{counted(self.n_indexes, 'dataset index', 'dataset indexes')}"
             f"{records}, {self.n_bytes / 1e6:,.1f} MB read"
         )
-        lines = [finding.line() for finding in self.findings]
+        lines = [damage.line() for damage in self.findings]
         if self.n_unsealed:
             lines.append(
                 f"{counted(self.n_unsealed, 'index or record file uses', 'index or record files use')} format version "
@@ -149,7 +149,7 @@ def verify(store: FeatureStore, *, repair: bool = False, on_progress: Steps | No
     odd = _odd_rows(looks.sound["shard"])
     sound = {path: n_rows for path, (_, n_rows, _) in looks.sound["shard"].items() if path not in odd}
     found = [
-        finding_of(store.root, path, problem, repair=repair, check=looks.checks.get(path, partial(_raise, problem)))
+        damage_of(store.root, path, problem, repair=repair, check=looks.checks.get(path, partial(_raise, problem)))
         for path, problem in {**looks.problems, **odd}.items()
     ]
     return Verification(
@@ -159,7 +159,7 @@ def verify(store: FeatureStore, *, repair: bool = False, on_progress: Steps | No
         n_records=len(looks.sound["record"]),
         n_corrections=len(looks.sound["corrections"]),
         n_boxes=len(looks.sound["boxes"]),
-        n_findings=len(looks.sound["findings"]),
+        n_part_findings=len(looks.sound["findings"]),
         n_unsealed=looks.n_unsealed,
         n_bytes=looks.n_bytes,
         findings=[each for each in found if each],

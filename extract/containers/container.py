@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
 from stackbone.cache.disk.reading import MOST_IMAGE_BYTES
+from stackbone.cache.errors import RemoteError
 from stackbone.cache.plugins import Plugins
 
 
@@ -125,8 +126,8 @@ def size_problem(size: int, packed: int) -> str:
 
 
 def is_of_content(error: OSError) -> bool:
-    """Return whether bytes caused an error, not a disk: unpacking failed, or led to a place before the start."""
-    return error.errno in (None, errno.EINVAL)
+    """Return whether bytes caused an error, no disk and no server: unpacking failed, or led to before the start."""
+    return error.errno in (None, errno.EINVAL) and not isinstance(error, RemoteError)
 
 
 def safe_name(name: str) -> str:

@@ -6,7 +6,7 @@ import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from stackbone.cache.errors import Malformed, StackboneError
+from stackbone.cache.errors import Malformed, RemoteError, StackboneError
 
 
 def need_pyarrow(name: str) -> None:
@@ -27,7 +27,7 @@ def translated() -> Iterator[None]:
     try:
         yield
     except OSError as exc:
-        if exc.errno is not None:
+        if exc.errno is not None or isinstance(exc, RemoteError):
             raise
         raise Malformed(_said(exc)) from exc  # how pyarrow tells of bytes that it cannot unpack
     except (ArrowException, UnicodeDecodeError) as exc:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import cast
 
 from stackbone.cache.places.place import place_of
-from stackbone.cache.remote.url import is_url, protocol_of
+from stackbone.cache.remote.url import is_url, protocol_of, refuse_password
 
 
 def absolute_paths(named: Path | str | Sequence[Path | str]) -> list[str]:
@@ -17,13 +17,14 @@ def absolute_paths(named: Path | str | Sequence[Path | str]) -> list[str]:
     Raises
     ------
     UsageError
-        If one is a URL that was made a `Path`, which drops one of its slashes.
+        If one is a URL that was made a `Path`, which drops one of its slashes, or that holds a password.
     """
     return [_absolute(path) for path in ([named] if isinstance(named, str | os.PathLike) else named)]
 
 
 def _absolute(path: Path | str) -> str:
     if isinstance(path, str) and is_url(path) and protocol_of(path) not in ("file", "local"):
+        refuse_password(path)
         return path.rstrip("/")
     place = cast(Path, place_of(path))
     return os.path.abspath(place) if ".." not in place.parts else str(absolute(place))

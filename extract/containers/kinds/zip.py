@@ -14,7 +14,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from stackbone.cache.errors import ImageError, Malformed
+from stackbone.cache.errors import ImageError, Malformed, RemoteError
 from stackbone.cache.text import counted
 from stackbone.extract.containers.container import ContainerKind, Member, is_of_content, safe_name, size_problem
 
@@ -51,16 +51,17 @@ class ZipContainer:
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
         with _faults(), zipfile.ZipFile(stream) as directory:
-            infos = directory.infolist()
-        infos.sort(key=lambda info: info.header_offset)
+            infos = sorted(directory.infolist(), key=lambda info: info.header_offset)
+            ends = [*(info.header_offset for info in infos[1:]), directory.start_dir]
         names = bytearray()
         seen: set[int] = set()
         self._problems: dict[int, str] = {}
-        self._rows = np.zeros(sum(not info.is_dir() for info in infos), _ROW)
-        for row, info in enumerate(info for info in infos if not info.is_dir()):
+        files = [(info, end) for info, end in zip(infos, ends, strict=False) if not info.is_dir()]
+        self._rows = np.zeros(len(files), _ROW)
+        for row, (info, end) in enumerate(files):
             name = safe_name(info.filename.replace("\\", "/"))
             key = hash(name)
-            problem = _problem(info, name) or ("the name of a member before it" if key in seen else "")
+            problem = _problem(info, name, end) or ("the name of a member before it" if key in seen else "")
             if problem:
                 self._problems[row] = problem
             else:
@@ -177,8 +178,8 @@ def _without_lzma(packed: bytes, most: int) -> bytes:
     return lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=filters).decompress(packed[_LZMA_HEAD:], most)
 
 
-def _problem(info: zipfile.ZipInfo, name: str) -> str:
-    """Return why a member is not taken; ``""`` if nothing speaks against it."""
+def _problem(info: zipfile.ZipInfo, name: str, end: int) -> str:
+    """Return why a member is not taken; ``""`` if nothing speaks against it. It is to end before a place."""
     if not name:
         return "a name that leads out of the archive"
     if info.flag_bits & _ENCRYPTED:
@@ -186,6 +187,8 @@ def _problem(info: zipfile.ZipInfo, name: str) -> str:
     if info.compress_type not in _UNPACKABLE or info.flag_bits & _PATCH:
         how = "as a patch" if info.flag_bits & _PATCH else f"by method {info.compress_type}"
         return f"compressed {how}, which Python does not unpack; unpack the archive"
+    if info.header_offset + _LOCAL_HEADER.size + info.compress_size > end:
+        return "bytes that are another member's, too, as in archive bombs"
     return size_problem(max(info.file_size, info.compress_size), info.compress_size)
 
 
@@ -203,6 +206,8 @@ def _faults() -> Iterator[None]:
     except (zipfile.BadZipFile, OSError, OverflowError, zlib.error, lzma.LZMAError, RuntimeError, ValueError) as exc:
         if isinstance(exc, OSError) and not is_of_content(exc):
             raise
+        if isinstance(exc.__context__, RemoteError):  # which the library takes for a lack of content
+            raise exc.__context__ from None
         message = f"it is no zip archive, or is damaged ({exc})"
         raise Malformed(message) from exc
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from stackbone.cache.errors import DatasetError, UsageError
-from stackbone.cache.remote.url import is_url
+from stackbone.cache.remote.url import is_url, shown
 from stackbone.cache.text import counted
 
 MOST_FILES = 1_000_000
@@ -39,7 +39,7 @@ def _expanded(pattern: str) -> list[str]:
         n *= int(last) - int(first) + 1
         if int(last) < int(first) or n > MOST_FILES:
             found = "runs backwards" if int(last) < int(first) else f"stands for more than {MOST_FILES:,} files"
-            message = f"{pattern!r} {found}. Expected a range such as {{000000..000999}}. Correct the range."
+            message = f"{shown(pattern)!r} {found}. Expected a range such as {{000000..000999}}. Correct the range."
             raise UsageError(message)
     paths = list(_numbered(pattern))
     if missing := [path for path in paths if not is_url(path) and not os.path.lexists(path)]:
@@ -58,7 +58,7 @@ def _numbered(pattern: str) -> Iterator[str]:
 
 
 def _missing(pattern: str, paths: Sequence[str], missing: Sequence[str]) -> str:
-    there = f"{counted(len(missing), 'file')} of {len(paths):,} that {pattern!r} names {_are(missing)} not there"
+    there = f"{counted(len(missing), 'file')} of {len(paths):,} that {shown(pattern)!r} names {_are(missing)} not there"
     near = Path(missing[0]).parent
     where = f"{str(near)!r} is there" if near.is_dir() else f"there is no folder {str(near)!r}"
     return (

@@ -12,6 +12,7 @@ from stackbone.cache import CacheError, DatasetIndex, FeatureStore, FileStamps
 from stackbone.extract.containers.stamps import stamps_of
 from stackbone.extract.datasets.archives.found import Archives, find_archives
 from stackbone.extract.datasets.dataset_name import safe_name
+from stackbone.extract.datasets.folders.extensions import NO_DECODER, is_image_name
 from stackbone.extract.datasets.kind import Request
 from stackbone.extract.datasets.remote.listing import find_remote
 
@@ -42,7 +43,15 @@ def remembered(request: Request, name: str | None, asked: Sequence[str], store: 
     except CacheError:  # whoever writes it anew says so
         return None
     is_same = index.root == str(archives.root) and list(index.listed.asked) == list(asked) and bool(len(index))
-    return index if is_same and _are_unchanged(index, archives) else None
+    return index if is_same and not _reads_more(index) and _are_unchanged(index, archives) else None
+
+
+def _reads_more(index: DatasetIndex) -> bool:
+    """Return whether a decoder is installed now that was missing when members were passed over for want of it."""
+    return any(
+        each.reason.startswith(NO_DECODER) and is_image_name(each.sort if each.sort[:1] == "." else each.example)
+        for each in index.listed.skipped
+    )
 
 
 def _are_unchanged(index: DatasetIndex, archives: Archives) -> bool:

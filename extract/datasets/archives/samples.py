@@ -15,7 +15,7 @@ from itertools import islice
 from sys import intern
 from typing import cast
 
-from stackbone.cache.errors import DatasetError, ImageError, Malformed
+from stackbone.cache.errors import DatasetError, ImageError, Malformed, RemoteError
 from stackbone.cache.text import counted
 from stackbone.extract.containers.container import Member
 from stackbone.extract.containers.opening import open_container
@@ -47,6 +47,8 @@ def has_samples(request: Request) -> bool:
     for path in archives.paths[:3]:
         try:
             container = open_container(os.path.join(archives.root, path))
+        except RemoteError:
+            raise
         except (OSError, Malformed):
             continue
         names: set[str] = set()
@@ -62,7 +64,7 @@ def has_samples(request: Request) -> bool:
 
 def are_samples(held: Held) -> bool:
     """Return whether the images of a tar archive have files of their own beside them, wherever these are stored."""
-    if getattr(kind_of(held.path), "name", "") == "zip":
+    if not held.others or getattr(kind_of(held.path), "name", "") == "zip":
         return False
     return _has_sides(held.images, {member.name for member in held.others})
 

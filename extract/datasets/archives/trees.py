@@ -86,8 +86,15 @@ class _Table:
     def put(self, folder: Path, *, is_own: bool) -> str:
         """Move it to where it is read, below a folder, and return its path there."""
         path = self.path if is_own else self.place
-        (folder / path).parent.mkdir(parents=True, exist_ok=True)
-        self.file.rename(folder / path)
+        try:
+            (folder / path).parent.mkdir(parents=True, exist_ok=True)
+            self.file.rename(folder / path)
+        except (OSError, ValueError) as exc:
+            message = (
+                f"The table {self.path!r} cannot be read: no file here can have such a name ({exc}). Expected a "
+                "name that one can have. Rename it in the archive, or unpack that."
+            )
+            raise DatasetError(message) from exc
         return path
 
 

@@ -33,6 +33,7 @@ _NOT_IMAGES = {
     **dict.fromkeys((".dcm", ".nii", ".fits", ".exr", ".hdr"), "no ordinary image; convert to PNG or TIFF"),
 }
 NO_IMAGE = "not an image"
+NO_DECODER = "no decoder is installed"
 
 
 def is_image_name(name: str) -> bool:
@@ -66,4 +67,4 @@ def why_not_beside(name: str) -> str:
 def missing_decoder(extension: str) -> str | None:
     """Return what to do for images of this extension to be decoded; None if they are, or are none."""
     needs = what_decodes(extension)
-    return needs and f"no decoder is installed; {needs}"
+    return needs and f"{NO_DECODER}; {needs}"

@@ -110,7 +110,7 @@ def _of_files(request: Request, urls: Sequence[str]) -> Remote:
         return tables if is_meant else _table(urls[0], title)
     if all(map(is_archive, paths)):
         archives = archives_at(root, title, paths)
-        request.known["archives"] = archives if len(paths) > 1 else replace(archives, folders=[""])
+        request.known["archives"] = archives if len(paths) > 1 else replace(archives, folders=[""], note="")
         return _archives(request)
     if all(map(is_video, paths)):
         request.known["videos"] = Videos(title, root, sorted(set(paths)))

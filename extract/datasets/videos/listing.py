@@ -10,7 +10,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import cast
 
-from stackbone.cache.errors import DatasetError, Malformed
+from stackbone.cache.errors import DatasetError, Malformed, RemoteError
 from stackbone.cache.remote.url import is_url
 from stackbone.cache.text import counted
 from stackbone.extract.containers.kinds.video import KIND as VIDEO
@@ -136,6 +136,8 @@ def _frames(root: Path, path: str, step: Step) -> list[Fraction]:
     try:
         with open_source(place) as stream, closing(open_video(stream, place)) as video:
             times = step.times(video)
+    except RemoteError:
+        raise
     except OSError as exc:
         raise Malformed(exc.strerror or str(exc)) from exc
     if not times:

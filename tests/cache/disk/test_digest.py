@@ -330,3 +330,11 @@ def test_nothing_to_list_is_nothing() -> None:
     listing = first_listing([])
     assert listing.digests.shape == (0, 32)
     assert listing.stamps.values.shape == (0, 4)
+
+
+def test_stamps_are_alike_where_nothing_tells_that_a_file_changed() -> None:
+    """A size of -1 proves nothing: of a file that had changed just before it was hashed, the rest decides."""
+    old = FileStamps(np.array([[9, 1, 2, 3], [9, 1, 2, 3], [-1, 1, 2, 3], [-1, 1, 2, 3], [-1, -1, -1, -1]]))
+    now = FileStamps(np.array([[9, 1, 2, 3], [8, 1, 2, 3], [8, 1, 2, 3], [8, 1, 5, 3], [-1, -1, -1, -1]]))
+    assert old.alike(now).tolist() == [True, False, True, False, False]
+    assert old.unchanged(now).tolist() == [True, False, False, False, False]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 
@@ -20,12 +21,14 @@ from stackbone.cache import (
     FileStamps,
     empty_index,
 )
+from stackbone.cache.corrections.batch import Batch, read_batches, write_batch
 from stackbone.cache.findings import found as module
 from stackbone.cache.findings.applied import with_findings
 from stackbone.cache.findings.found import READ, UNREAD, Finding, findings_files, read_findings, write_findings
+from stackbone.cache.places import object_path
 from stackbone.cache.places.object_path import ObjectPath
-from stackbone.cache.places.opened import read_place
-from stackbone.cache.remote.objects import put_object
+from stackbone.cache.places.opened import AT_ONCE, read_place
+from stackbone.cache.remote.objects import get_object, put_object
 from stackbone.cache.upkeep.forget import plan_forget
 from stackbone.cache.upkeep.verify import verify
 from tests.made.caches import SPEC, features_of, make_digests, make_index, on_disk
@@ -96,6 +99,55 @@ def test_a_finding_comes_after_what_another_machine_has_just_written() -> None:
     assert read_findings(root, "photos") == {key(1): Finding(READ)}
 
 
+@pytest.fixture
+def gets(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return the URLs of what is got from then on; the first requests wait until as many as may are on their way."""
+    urls: list[str] = []
+    together = threading.Barrier(AT_ONCE)
+
+    def get(url: str, *of: int) -> bytes:
+        urls.append(url)
+        if len(urls) <= AT_ONCE:
+            together.wait(10)
+        return get_object(url, *of)
+
+    monkeypatch.setattr(object_path, "get_object", get)
+    return urls
+
+
+def test_files_of_findings_are_got_side_by_side_and_each_once(gets: list[str]) -> None:
+    root = ObjectPath("memory://findings-many/features")
+    told = {key(n): Finding(FAILED, f"reason {n}") for n in range(AT_ONCE + 5)}
+    for digest, each in told.items():
+        write_findings(root, "photos", {digest: each})
+    assert read_findings(root, "photos") == told
+    assert len(gets) == AT_ONCE + 5
+    write_findings(root, "photos", {key(0): Finding(READ)})
+    assert read_findings(root, "photos") == {**told, key(0): Finding(READ)}
+    assert len(gets) == AT_ONCE + 6
+    module.remove_findings(findings_files(root, "photos"))
+    assert read_findings(root, "photos") == {}
+
+
+def test_files_of_corrections_are_got_side_by_side(gets: list[str]) -> None:
+    root = ObjectPath("memory://corrections-many/features")
+    for n in range(AT_ONCE):
+        write_batch(root, "photos", Batch(["a.png"], [f"{n}"], ["cat"], make_digests(1)))
+    assert [each.label for each in read_batches(root, "photos").values()] == [[f"{n}"] for n in range(AT_ONCE)]
+
+
+def test_what_is_remembered_of_findings_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_MOST_REMEMBERED", 5)
+    remembered = module._Remembered()
+    paths = [
+        write_findings(tmp_path, "photos", {key(10 * n + i): Finding(FAILED, f"{n}") for i in range(size)})
+        for n, size in enumerate((2, 3, 1, 6))
+    ]
+    for path in [*paths, *paths]:
+        assert remembered.of(path) == module.read_with_version(path)[0]
+        assert sum(map(len, remembered._read.values())) == remembered._n_findings <= 5
+
+
 def test_a_name_that_holds_no_time_keeps_nobody_from_writing(tmp_path: Path) -> None:
     path = on_disk(write_findings(tmp_path, "photos", {key(1): Finding(FAILED, "cut short")}))
     for time in ("99999999T999999999999", "99991231T235959999999"):
@@ -124,7 +176,7 @@ def test_findings_lie_behind_a_url_too() -> None:
     store.write_dataset(index_of(1, 2))
     write_findings(store.root, "photos", {key(2): Finding(FAILED, "cut")})
     assert store.dataset("photos").reason == ["", "cut"]
-    assert verify(store).n_findings == 1
+    assert verify(store).n_part_findings == 1
     module.remove_findings(findings_files(store.root, "photos"))
     assert store.dataset("photos").reason == ["", ""]
 
@@ -182,8 +234,10 @@ def test_verify_counts_findings_and_forget_removes_them(store: FeatureStore) -> 
     store.write_dataset(index_of(1))
     write_findings(store.root, "photos", {key(1): Finding(FAILED, "cut")})
     found = verify(store)
-    assert (found.n_findings, found.findings) == (1, [])
-    assert "1 file of findings" in found.lines()[0]
+    assert (found.n_part_findings, found.findings) == (1, [])
+    told = found.to_dict()
+    assert (told["n_part_findings"], told["findings"]) == (1, [])
+    assert "1 file of what parts found out" in found.lines()[0]
     plan_forget(store, ["photos"], unused=False).run()
     assert not (store.root / "findings" / "photos").exists()
 

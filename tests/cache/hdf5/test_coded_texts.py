@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from stackbone.cache import DatasetIndex, FileStamps
-from stackbone.cache.hdf5.coded_texts import CodedTexts, are_told, code_texts, count_texts, joined, longest
+from stackbone.cache.hdf5.coded_texts import CodedTexts, are_told, code_texts, count_texts, join_texts, longest
 from stackbone.cache.records.index import read_index, write_index
 
 TEXTS = ["cat", "", "dog", "cat", "h\udce4t", "", "cat"]
@@ -76,10 +76,10 @@ def test_counts_are_in_the_order_of_rows() -> None:
 
 
 def test_columns_are_joined_coded_where_all_are() -> None:
-    both = joined([code_texts(TEXTS), code_texts(["bird", "cat"])])
+    both = join_texts([code_texts(TEXTS), code_texts(["bird", "cat"])])
     assert isinstance(both, CodedTexts)
     assert both == [*TEXTS, "bird", "cat"]
-    assert joined([code_texts(TEXTS), ["bird"]]) == [*TEXTS, "bird"]
+    assert join_texts([code_texts(TEXTS), ["bird"]]) == [*TEXTS, "bird"]
 
 
 def index_of(n: int) -> DatasetIndex:

@@ -23,7 +23,7 @@ from stackbone.cache.remote.failures import Failure, judged, refused
 from stackbone.cache.remote.listing import list_remote, stat_remote
 from stackbone.cache.remote.reading import open_remote
 from stackbone.cache.remote.server import server_of
-from stackbone.cache.remote.url import has_password, is_url, joined, shown
+from stackbone.cache.remote.url import has_password, is_url, join_url, shown
 from tests.made.servers import Faults, as_endpoint, faulty_proxy, nobody, running, s3_server, web_server
 
 CONTENT = random.Random(0).randbytes(3_000_001)
@@ -61,8 +61,8 @@ def test_paths_are_no_urls(path: object) -> None:
 
 
 def test_names_are_joined_below_a_url() -> None:
-    assert joined("s3://b/x/", "y/z") == joined("s3://b/x", "y/z") == "s3://b/x/y/z"
-    assert joined("memory://", "a") == "memory://a"
+    assert join_url("s3://b/x/", "y/z") == join_url("s3://b/x", "y/z") == "s3://b/x/y/z"
+    assert join_url("memory://", "a") == "memory://a"
 
 
 def read_in_jumps(file: io.BufferedIOBase) -> None:

@@ -118,7 +118,8 @@ def test_rows_that_a_dataset_lists_since_the_plan_are_kept(store: FeatureStore) 
     new = np.full((1, 32), 7, np.uint8)
     made = spec("vgg19")
     store.feature_set("vgg19", made).append(made, new, np.ones((1, 3), np.float32), {})
-    plan.run()
+    told = plan.run()["removed"]
+    assert told == [f"1 row of {each.id} that no dataset lists" for each in store.feature_sets()]
     assert held(store) == {name: [True] * 11 + [False] for name in ("resnet50", "vgg19")}
     assert not store.feature_sets()[1].missing(new).any()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from stackbone.extract.datasets.archives import trees
 from stackbone.extract.datasets.dataset import open_dataset
 from stackbone.extract.datasets.kind import KINDS as DATASET_KINDS
 from stackbone.extract.datasets.kind import Request, TableColumns
-from tests.made.archives import KINDS, write_archive
+from tests.made.archives import KINDS, add, write_archive
 from tests.made.listings import message, rows, touch
 
 TREE = ("train/cat/1.jpg", "train/dog/2.jpg", "test/cat/3.jpg", "test/dog/4.jpg")
@@ -285,6 +286,21 @@ def test_a_fault_of_a_table_names_its_own_archive(tmp_path: Path) -> None:
     for n, table in enumerate((b"file_name,label\n0.jpg,a\n", b"file_name,label\n0.jpg\n")):
         write_archive(tmp_path / f"part-{n:03}.zip", {**empty("0.jpg"), "metadata.csv": table})
     assert f"{tmp_path}/part-001.zip/metadata.csv" in message(DatasetError, data=tmp_path)
+
+
+@pytest.mark.parametrize("folder", ["a" * 300, "a\0b"])
+def test_a_table_of_a_name_that_no_file_can_have_is_an_error_that_names_it(tmp_path: Path, folder: str) -> None:
+    if "\0" in folder:
+        file = tmp_path / "photos.tar"
+        with tarfile.open(file, "w", format=tarfile.PAX_FORMAT) as tar:
+            add(tar, "1.jpg")
+            add(tar, "x", b"file_name,label\n", pax_headers={"path": f"{folder}/metadata.csv"})
+    else:
+        file = write_archive(tmp_path / "photos.zip", {**empty("1.jpg"), f"{folder}/metadata.csv": b""})
+    text = message(DatasetError, data=file)
+    assert "no file here can have such a name" in text
+    assert "metadata.csv" in text
+    assert "\0" not in text
 
 
 # --- what lies beside, and many members of one name ----------------------------------------------------------

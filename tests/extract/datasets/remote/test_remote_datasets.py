@@ -176,6 +176,21 @@ def test_a_signed_url_is_not_kept() -> None:
     assert "secret" not in text
 
 
+@pytest.mark.parametrize(
+    "name", ["{009..001}.tar", "{1..9999999}.tar", "{0..3}.tar", "photos", "a.parquet?X-Sig=topsecret"]
+)
+def test_a_password_in_a_url_is_refused_before_anything_and_not_shown(name: str) -> None:
+    text = message(UsageError, data=f"http://user:topsecret@127.0.0.1:1/{name}")
+    assert "was given with a password in it" in text
+    assert "topsecret" not in text
+
+
+def test_a_signature_is_not_shown_where_a_pattern_is_wrong() -> None:
+    text = message(UsageError, data="https://example.org/{009..001}.tar?X-Amz-Signature=secret")
+    assert "runs backwards" in text
+    assert "secret" not in text
+
+
 def test_a_url_that_was_made_a_path_is_told() -> None:
     assert "was a URL before it was a Path" in message(UsageError, data=Path("s3://bucket/photos"))
 
