@@ -12,6 +12,7 @@ import typer
 
 from stackbone.cache.text import counted, typed
 from stackbone.commands.shared.console import as_given, out, print_json, progress
+from stackbone.commands.shared.embedding.dataset_options import DatasetOptions
 from stackbone.commands.shared.embedding.options import (
     ChosenBackbonesOption,
     DataArgument,
@@ -25,7 +26,6 @@ from stackbone.commands.shared.experiment_output import print_extract, print_sum
 from stackbone.commands.shared.option_groups import grouped
 from stackbone.commands.shared.options import (
     CacheOption,
-    DatasetOptions,
     DecodingOptions,
     JsonOption,
     MaxFailedOption,

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from stackbone.commands.shared.console import out, print_json, progress
+from stackbone.commands.shared.embedding.dataset_options import DatasetOptions
 from stackbone.commands.shared.embedding.options import (
     ChosenBackbonesOption,
     DataArgument,
@@ -20,7 +21,6 @@ from stackbone.commands.shared.embedding.options import (
 from stackbone.commands.shared.option_groups import grouped
 from stackbone.commands.shared.options import (
     CacheOption,
-    DatasetOptions,
     DecodingOptions,
     JsonOption,
     SourceOptions,

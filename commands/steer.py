@@ -16,11 +16,11 @@ import typer
 from stackbone.cache.errors import UsageError
 from stackbone.cache.text import counted, typed
 from stackbone.commands.shared.console import as_given, err, out, print_json, progress
+from stackbone.commands.shared.embedding.dataset_options import DatasetOptions
 from stackbone.commands.shared.experiment_options import GivenFoldOptions, number_or_plan
 from stackbone.commands.shared.option_groups import grouped, names
 from stackbone.commands.shared.options import (
     CacheOption,
-    DatasetOptions,
     DecodingOptions,
     DeviceOption,
     FoldOptions,

@@ -15,6 +15,7 @@ from stackbone.commands.shared.console import as_given, err, print_json, progres
 from stackbone.commands.shared.detection.evaluate import evaluate_boxes
 from stackbone.commands.shared.detection.maps import refuse_label_options
 from stackbone.commands.shared.detection.predict import DetectionAsked
+from stackbone.commands.shared.embedding.dataset_options import ListingOptions
 from stackbone.commands.shared.endings import Outputs, check_outputs, exit_if_too_many_failed
 from stackbone.commands.shared.experiment_options import METRICS
 from stackbone.commands.shared.experiment_output import print_experiment
@@ -25,7 +26,6 @@ from stackbone.commands.shared.options import (
     DeviceOption,
     EngineOption,
     JsonOption,
-    ListingOptions,
     MaxFailedOption,
     ModelOption,
     RowOptions,

@@ -17,6 +17,7 @@ from stackbone.cache.text import typed
 from stackbone.commands.shared.console import as_given, err, out, print_json, progress
 from stackbone.commands.shared.detection.maps import refuse_label_options
 from stackbone.commands.shared.detection.predict import DetectionAsked, predict_boxes
+from stackbone.commands.shared.embedding.dataset_options import ListingOptions
 from stackbone.commands.shared.endings import Outputs, check_outputs, exit_if_too_many_failed
 from stackbone.commands.shared.option_groups import grouped
 from stackbone.commands.shared.options import (
@@ -25,7 +26,6 @@ from stackbone.commands.shared.options import (
     DeviceOption,
     EngineOption,
     JsonOption,
-    ListingOptions,
     MaxFailedOption,
     ModelOption,
     RowOptions,

@@ -6,7 +6,6 @@ this module knows how they were listed.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
@@ -14,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from stackbone.cache.choices import check_choice
-from stackbone.cache.errors import UsageError
 from stackbone.cache.labels.sets import SETS, split_names
 from stackbone.cache.remote.url import is_url
 from stackbone.extract.datasets.archives.braces import expanded
@@ -28,10 +26,10 @@ from stackbone.extract.datasets.label_sets import labels_of_columns, read_label_
 from stackbone.extract.datasets.listing import list_images
 from stackbone.extract.datasets.listing_options import (
     asked_words,
-    check_marks,
+    checked_marks,
     read_class_level,
-    refuse_file_options,
-    refuse_marks,
+    refuse_idle_options,
+    refuse_label_options,
 )
 from stackbone.extract.datasets.remote.root import remote_root
 from stackbone.extract.datasets.typed_paths import absolute, absolute_paths
@@ -225,28 +223,17 @@ def open_dataset(
     """
     labelled = label_column is not None
     marked = read_label_columns(label_columns, label_column, label_form)
-    if not labelled and (label_separator or marked):
-        option = "--label-columns" if marked else "--label-separator"
-        msg = (
-            f"{option} says how labels are read, and --no-labels (label_column=None) reads none: leave one of them out"
-        )
-        raise UsageError(msg)
+    refuse_label_options(label_separator, marked, labelled=labelled)
     label = None if marked else label_column
     columns = TableColumns(
         path_column, label, split_column, group_column, suffix, encoding, keep_na, labels=marked, image=image_column
     )
     check_choice("value of --split-folders", split_folders, SPLIT_FOLDERS)
-    given: dict[str, Any] = {"labels": labels, "splits": splits, "groups": groups}
-    marks = {name: each for name, each in given.items() if each is not None}
-    paths, patterns = list[str](), list[str]()
-    if are_images(data):
-        check_marks(marks)
-    else:
-        refuse_marks(marks)
-        named = cast("Sequence[Path | str]", [data] if isinstance(data, str | os.PathLike) else data)
-        patterns, marks = absolute_paths(named), {}
-        paths = expanded(patterns)
-    table = None if are_images(data) or labels is None else absolute(cast("Path | str", labels))
+    in_memory = are_images(data)
+    marks = checked_marks({"labels": labels, "splits": splits, "groups": groups}, in_memory=in_memory)
+    patterns = [] if in_memory else absolute_paths(cast("Path | str | Sequence[Path | str]", data))
+    paths = expanded(patterns)
+    table = None if in_memory or labels is None else absolute(cast("Path | str", labels))
     request = Request(
         paths,
         table,
@@ -255,17 +242,13 @@ def open_dataset(
         split_folders=split_folders,
         class_level=read_class_level(class_level),
         only_listed=only_listed,
-        images=data if are_images(data) else None,
+        images=data if in_memory else None,
         marks=marks,
         label_separator=label_separator,
         every=every,
         patterns=patterns if patterns != paths else (),
     )
-    if request.images is not None:
-        refuse_file_options(request)
-    elif only_listed and table is None:
-        msg = "--only-listed goes with a table of labels for a folder. Found none. Add --labels FILE, or leave it out."
-        raise UsageError(msg)
+    refuse_idle_options(request)
     asked = asked_words(request, labelled=labelled)
     if store is not None and not label_form and (index := remembered(request, name, asked, store)):
         return _of_index(index)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -41,8 +42,26 @@ def refuse_own_options(kind: DatasetKind | None, request: Request) -> None:
             raise UsageError(msg)
 
 
-def refuse_file_options(request: Request) -> None:
-    """Raise `UsageError` if an option is given that says how files are listed, and the images are in memory."""
+def refuse_label_options(separator: str, marked: Sequence[str], *, labelled: bool) -> None:
+    """Raise `UsageError` if an option says how labels are read, and none are."""
+    if not labelled and (separator or marked):
+        option = "--label-columns" if marked else "--label-separator"
+        msg = (
+            f"{option} says how labels are read, and --no-labels (label_column=None) reads none: leave one of them out"
+        )
+        raise UsageError(msg)
+
+
+def refuse_idle_options(request: Request) -> None:
+    """Raise `UsageError` if an option says how files are listed and the images are in memory, or there is no table."""
+    if request.images is None:
+        if request.only_listed and request.labels is None:
+            msg = (
+                "--only-listed goes with a table of labels for a folder. Found none. Add --labels FILE, or leave it "
+                "out."
+            )
+            raise UsageError(msg)
+        return
     for option in _given(replace(request, label_separator="")):
         name = option.removeprefix("--").replace("-", "_")
         msg = (
@@ -115,8 +134,23 @@ def leave_out(listing: Listing, exclusion: Exclusion) -> Listing:
     return replace(listing, entries=entries, skipped=skipped, notes=notes)
 
 
-def check_marks(marks: dict[str, Any]) -> None:
-    """Raise `UsageError` unless labels, splits and groups of images in memory are sequences."""
+def checked_marks(given: Mapping[str, Any], *, in_memory: bool) -> dict[str, Any]:
+    """Return labels, splits and groups of images in memory, those that were given; nothing of files.
+
+    Raises
+    ------
+    UsageError
+        If they are no sequences, or are such, and the images are files.
+    """
+    marks = {name: each for name, each in given.items() if each is not None}
+    if in_memory:
+        _check_marks(marks)
+        return marks
+    _refuse_marks(marks)
+    return {}
+
+
+def _check_marks(marks: dict[str, Any]) -> None:
     for name, given in marks.items():
         if isinstance(given, str | bytes | os.PathLike) or not hasattr(given, "__len__"):
             msg = (
@@ -126,8 +160,7 @@ def check_marks(marks: dict[str, Any]) -> None:
             raise UsageError(msg)
 
 
-def refuse_marks(marks: dict[str, Any]) -> None:
-    """Raise `UsageError` where values for each image were given, and the images are no arrays."""
+def _refuse_marks(marks: dict[str, Any]) -> None:
     for name, given in marks.items():
         if name != "labels" or not isinstance(given, str | os.PathLike):
             instead = "name a table, labels='labels.csv', or leave labels= out" if name == "labels" else "give a table"

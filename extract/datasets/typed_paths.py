@@ -11,15 +11,15 @@ from stackbone.cache.places.place import place_of
 from stackbone.cache.remote.url import is_url, protocol_of, refuse_password
 
 
-def absolute_paths(paths: Sequence[Path | str]) -> list[str]:
-    """Return absolute paths of any number of files, see `absolute`; URLs stay, but for ``file://``.
+def absolute_paths(named: Path | str | Sequence[Path | str]) -> list[str]:
+    """Return absolute paths of one file or of several, see `absolute`; URLs stay, but for ``file://``.
 
     Raises
     ------
     UsageError
         If one is a URL that was made a `Path`, which drops one of its slashes, or that holds a password.
     """
-    return [_absolute(path) for path in paths]
+    return [_absolute(path) for path in ([named] if isinstance(named, str | os.PathLike) else named)]
 
 
 def _absolute(path: Path | str) -> str:

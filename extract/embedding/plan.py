@@ -21,7 +21,7 @@ from stackbone.cache import (
 )
 from stackbone.cache.disk.digest_sets import first_rows
 from stackbone.cache.progress import Progress, silent
-from stackbone.cache.records.feature_name import PYRAMID, parse_feature_name
+from stackbone.cache.records.feature_name import PLAIN, POOLED, PYRAMID, parse_feature_name
 from stackbone.cache.records.given import given_message, is_given
 from stackbone.extract.backbones.backbone import LETTERBOX, Backbone, get_backbone
 from stackbone.extract.backbones.outputs import checked_map_size
@@ -250,3 +250,11 @@ def _start_engine(
     made = make_engine(backbone, weights, options.engine, options.device, precision, outputs=outputs)
     report(f"preparing {backbone.name}", 1, 1)
     return made
+
+
+def passes_of(specs: Mapping[str, FeatureSpec], backbones: Mapping[str, Backbone]) -> list[list[str]]:
+    """Return the feature sets that one network fills each time: they differ in output and view alone."""
+    passes: dict[tuple[str, FeatureSpec], list[str]] = {}
+    for identity, spec in specs.items():
+        passes.setdefault((backbones[identity].key, replace(spec, output=POOLED, view=PLAIN)), []).append(identity)
+    return list(passes.values())

@@ -22,7 +22,7 @@ from stackbone.cache import (
 )
 from stackbone.cache.disk.reading import place_in
 from stackbone.cache.progress import Progress, silent
-from stackbone.cache.records.feature_name import PLAIN, POOLED, PYRAMID, parse_feature_name
+from stackbone.cache.records.feature_name import PYRAMID, parse_feature_name
 from stackbone.cache.records.spec import parse_feature_set_id
 from stackbone.cache.records.views import known_view
 from stackbone.cache.remote.url import is_url
@@ -44,6 +44,7 @@ from stackbone.extract.embedding.plan import (
     find_weights_of,
     make_embedder,
     make_filling,
+    passes_of,
 )
 from stackbone.extract.engines.engine import check_engine
 from stackbone.extract.images.limits import limits_of
@@ -227,14 +228,6 @@ def feature_name_of(identity: str, spec: FeatureSpec) -> str:
         )
         raise ModelError(message)
     return parsed[0]
-
-
-def passes_of(specs: Mapping[str, FeatureSpec], backbones: Mapping[str, Backbone]) -> list[list[str]]:
-    """Return the feature sets that one network fills each time: they differ in output and view alone."""
-    passes: dict[tuple[str, FeatureSpec], list[str]] = {}
-    for identity, spec in specs.items():
-        passes.setdefault((backbones[identity].key, replace(spec, output=POOLED, view=PLAIN)), []).append(identity)
-    return list(passes.values())
 
 
 def check_weights_are_used(files: Mapping[str, Path], names: Collection[str], whose: str = "model") -> None:

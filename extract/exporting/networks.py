@@ -15,8 +15,8 @@ from stackbone.cache.records.feature_name import PLAIN, parse_feature_name
 from stackbone.cache.records.views import MIRROR
 from stackbone.extract.backbones.backbone import Backbone, Transform
 from stackbone.extract.backbones.own_file import check_modules_are_used
-from stackbone.extract.embedding.plan import backbone_of
-from stackbone.extract.embedding.predict import check_weights_are_used, checked_weights, feature_name_of, passes_of
+from stackbone.extract.embedding.plan import backbone_of, passes_of
+from stackbone.extract.embedding.predict import check_weights_are_used, checked_weights, feature_name_of
 
 if TYPE_CHECKING:
     import onnx

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from stackbone.commands import stack, steer
+from stackbone.commands.shared.embedding.dataset_options import DatasetOptions
 from stackbone.commands.shared.experiment_options import (
     CrossValidationOptions,
     GivenFoldOptions,
@@ -23,7 +24,7 @@ from stackbone.commands.shared.experiment_options import (
 )
 from stackbone.commands.shared.listing import own_commands, summary
 from stackbone.commands.shared.names import REGISTRIES, filled, names_of
-from stackbone.commands.shared.options import DatasetOptions, FoldOptions
+from stackbone.commands.shared.options import FoldOptions
 from stackbone.commands.shared.report_output import PageOptions
 from stackbone.commands.shared.training_options import MethodOptions, TrainingOptions
 from stackbone.extract.backbones.backbone import BACKBONES

@@ -21,7 +21,9 @@ from stackbone.extract.datasets.tables.typed.columns import TypedColumns, is_pla
 _NOBODY = "-1"  # the class of an image that nobody labelled, as Hugging Face's datasets write it
 
 
-def read_cells(place: Path, rows: Rows, wanted: TableColumns, paths: Sequence[str], image_column: str) -> Cells:
+def read_cells(
+    place: Path, rows: Rows, wanted: TableColumns, paths: Sequence[str], image_column: str, n_before: int = 0
+) -> Cells:
     """Return what a table says of its images.
 
     Parameters
@@ -36,6 +38,8 @@ def read_cells(place: Path, rows: Rows, wanted: TableColumns, paths: Sequence[st
         Of the images, row by row.
     image_column
         Which column they are in.
+    n_before
+        How many rows other tables of the dataset have: what is kept of further columns is bounded for all together.
 
     Raises
     ------
@@ -59,7 +63,8 @@ def read_cells(place: Path, rows: Rows, wanted: TableColumns, paths: Sequence[st
         if name in names:
             texts[key], said = _named(place, name, texts[key], names[name])
             notes += said
-    further = _further(rows, [name for name in chosen.further if is_short(schema.field(name).type)])
+    short = [name for name in chosen.further if is_short(schema.field(name).type)]
+    further = _further(rows, short[: most_further(n_before + rows.n_rows)])
     for name in further.keys() & names.keys():
         further[name] = [_name_or_number(cell, names[name]) for cell in further[name]]
     return Cells(
@@ -71,6 +76,11 @@ def read_cells(place: Path, rows: Rows, wanted: TableColumns, paths: Sequence[st
         further,
         lists & {"label"},
     )
+
+
+def most_further(n_rows: int) -> int:
+    """Return how many further columns are kept of so many rows."""
+    return MOST_FURTHER // max(1, n_rows)
 
 
 def _choose(place: Path, header: list[str], wanted: TableColumns, names: dict[str, list[str]]) -> Chosen:
@@ -142,7 +152,6 @@ def _further(rows: Rows, names: list[str]) -> dict[str, list[str]]:
     """Return other columns as text; long cells are cut behind the last character that may be kept."""
     from pyarrow import ArrowException
 
-    names = names[: MOST_FURTHER // max(1, rows.n_rows)]
     texts: dict[str, list[str]] = {name: [] for name in names}
     unread: set[str] = set()
     for batch in rows.tables(names) if names else ():

@@ -28,7 +28,7 @@ def refuse_configurations(layout: Layout, files: Iterable[tuple[str, str]]) -> N
             folders[_above_split(file)].add(split)
     holders: dict[str, list[str]] = defaultdict(list)
     for folder, splits in sorted(folders.items()):
-        for split in splits:
+        for split in sorted(splits):
             holders[split].append(folder)
     split, several = max(holders.items(), key=lambda item: len(item[1]), default=("", []))
     if len(several) <= 1:

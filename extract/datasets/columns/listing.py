@@ -11,7 +11,7 @@ from stackbone.cache.errors import DatasetError, UsageError
 from stackbone.cache.text import counted, typed
 from stackbone.extract.containers.rows import member_name, plain_column
 from stackbone.extract.containers.schema import class_names
-from stackbone.extract.datasets.columns.cells import read_cells
+from stackbone.extract.datasets.columns.cells import most_further, read_cells
 from stackbone.extract.datasets.columns.classes import Classes, agreed_classes, classes_of
 from stackbone.extract.datasets.columns.configurations import refuse_configurations
 from stackbone.extract.datasets.columns.image_column import choose_image_column
@@ -100,7 +100,7 @@ def _add(tables: _Tables, root: Path, file: str, split: str, request: Request) -
             msg = f"The column {column!r} of {str(place)!r} has a name that is no part of a path. Rename it."
             raise DatasetError(msg)
         paths = [f"{file}/{member_name(row, prefix)}" for row in range(rows.n_rows)]
-        cells = read_cells(place, rows, request.columns, paths, column)
+        cells = read_cells(place, rows, request.columns, paths, column, tables.n_rows)
         tables.has_classes |= cells.names.get("label", "") in class_names(rows.schema)
         tables.classes.append(classes_of(rows.schema, [*cells.names.values(), *cells.further]))
     if tables.parts and cells.names.keys() != tables.names.keys():
@@ -119,8 +119,9 @@ def _add(tables: _Tables, root: Path, file: str, split: str, request: Request) -
 
 def _joined(parts: Sequence[Cells]) -> Cells:
     """Return what several tables say as if they were one; a column that a table lacks is empty there."""
-    further = list(dict.fromkeys(chain.from_iterable(part.further for part in parts)))
-    numbers = range(sum(len(part.numbers) for part in parts)) if len(parts) > 1 else parts[0].numbers
+    n_rows = sum(len(part.numbers) for part in parts)
+    further = list(dict.fromkeys(chain.from_iterable(part.further for part in parts)))[: most_further(n_rows)]
+    numbers = range(n_rows) if len(parts) > 1 else parts[0].numbers
     return replace(
         parts[0],
         numbers=numbers,

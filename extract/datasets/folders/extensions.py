@@ -10,7 +10,8 @@ from stackbone.extract.images.formats import decodable_extensions, what_decodes
 _RAW = ".cr2 .cr3 .crw .nef .nrw .arw .srf .sr2 .dng .raf .orf .rw2 .pef .srw .x3f .3fr .iiq .kdc .mrw .raw"
 _VIDEOS = ".ts .ogv"
 _READ_VIDEOS = ".mp4 .m4v .mov .avi .mkv .webm .wmv .flv .mpg .mpeg .3gp .mts .m2ts"
-_ARCHIVES = ".gz .bz2 .xz .7z .rar .zst"
+_ARCHIVES = ".7z .rar .zst"
+_COMPRESSED = ".gz .bz2 .xz"
 _READ_ARCHIVES = ".zip .tar .tgz .tbz2 .txz"
 _TABLES = ".csv .tsv .parquet .pq .json .jsonl .xml .xls .xlsx .ods .arff .feather .arrow .h5 .hdf5 .npy .npz .mat .pkl"
 _TABLES_OF_IMAGES = (".csv", ".tsv", ".parquet", ".pq", ".arrow", ".jsonl")
@@ -24,6 +25,7 @@ _NOT_IMAGES = {
     **dict.fromkeys(_VIDEOS.split(), "a video; convert to MP4"),
     **dict.fromkeys(_READ_VIDEOS.split(), "a video; name it by itself"),
     **dict.fromkeys(_ARCHIVES.split(), "an archive; unpack it"),
+    **dict.fromkeys(_COMPRESSED.split(), "an archive; unpack it, or name it by itself if it is a tar"),
     **dict.fromkeys(_READ_ARCHIVES.split(), "an archive; name it by itself"),
     **dict.fromkeys(_TABLES.split(), "not an image"),
     **dict.fromkeys(_TEXTS.split(), "not an image"),

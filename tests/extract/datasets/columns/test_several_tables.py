@@ -11,6 +11,7 @@ import pytest
 
 from stackbone.cache.errors import DatasetError, UsageError
 from stackbone.cache.records.listed import Skipped
+from stackbone.extract.datasets.columns import cells
 from stackbone.extract.datasets.dataset import open_dataset
 from stackbone.extract.datasets.kind import KINDS
 from tests.made.listings import message, touch
@@ -34,7 +35,9 @@ def test_configurations_are_not_joined(tmp_path: Path, form: str) -> None:
         write_parquet(tmp_path / "hub" / form.format(name, split), table([number]))
     above = "data/" if form.startswith("data") else ""
     text = message(UsageError, data=tmp_path / "hub")
-    assert text.startswith(f"'{above}augmented' and '{above}plain' in {str(tmp_path / 'hub')!r} each hold the split ")
+    assert text.startswith(
+        f"'{above}augmented' and '{above}plain' in {str(tmp_path / 'hub')!r} each hold the split 'test'"
+    )
     assert f"Type its folder, such as {tmp_path / 'hub' / above}" in text
     assert open_dataset(tmp_path / "hub" / above / "plain").splits == ["test", "train"]
     assert open_dataset(tmp_path / "hub", exclude="augmented").n == 2
@@ -95,6 +98,14 @@ def test_another_column_that_mixes_names_and_numbers_is_not_kept(tmp_path: Path)
     dataset = open_dataset(tmp_path / "d", label_column="label")
     assert (dataset.labels, dataset.columns) == (["x", "x"], {})
     assert "Not kept: 'camera', names of classes in some tables and numbers without names in others." in dataset.notes
+
+
+def test_further_cells_of_all_tables_together_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cells, "MOST_FURTHER", 5)
+    for number in range(2):
+        content = plain_table(["x", "y"]) | {"one": ["a", "b"], "two": ["c", "d"]}
+        write_parquet(tmp_path / f"d/a-{number:05}-of-00002.parquet", content)
+    assert open_dataset(tmp_path / "d").columns == {"one": ["a", "b", "a", "b"]}
 
 
 # --- what lies beside --------------------------------------------------------------------------------------
