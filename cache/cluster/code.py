@@ -6,16 +6,20 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-_ENVIRONMENT = ("STACKBONE_", "HF_")  # of variables that say where weights and converted networks lie
+_HUB = ("HF_HOME", "HF_HUB_CACHE")  # where weights of the hub lie; the second goes before the first
+_ENVIRONMENT = ("STACKBONE_GRAPHS", "HF_HUB_OFFLINE", *_HUB)  # all that goes over: no token, no credentials
 
 
 def bring_code() -> Callable[[], None]:
     """Return what lets `stackbone` be imported where it is called.
 
-    It goes over by value, as functions inside functions do, and so uses nothing of the modules around it.
+    It goes over by value, as functions inside functions do, and so uses nothing of the modules around it. With it go
+    the few variables of the environment that say where weights and converted networks lie; those of the other machine
+    stay as they are.
     """
     entry = str(Path(__file__).resolve().parents[2] / "__init__.py")
-    environment = {name: value for name, value in os.environ.items() if name.startswith(_ENVIRONMENT)}
+    environment = {name: value for name, value in os.environ.items() if name in _ENVIRONMENT}
+    hub = _HUB
 
     def install() -> None:
         import importlib.util
@@ -29,6 +33,8 @@ def bring_code() -> Callable[[], None]:
 
         if "stackbone" not in sys.modules and os.path.isfile(entry):
             sys.meta_path.insert(0, Checkout)  # type: ignore[arg-type]
-        os.environ.update(environment)
+        own = set(hub) if os.environ.keys() & set(hub) else set[str]()
+        for name in environment.keys() - own:
+            os.environ.setdefault(name, environment[name])
 
     return install
