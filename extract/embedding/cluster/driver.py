@@ -70,6 +70,7 @@ class _Run:
     hands: list[_Hand] = field(default_factory=list)
     deaths: dict[str, int] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
+    taking: set[str] = field(default_factory=set)  # nodes that are alive and large enough for a worker
     n_workers: set[str] = field(default_factory=set)
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -141,7 +142,7 @@ def _drive(run: _Run, on_progress: Steps) -> None:
             _take_in(run, next(hand for hand in run.hands if hand.waiting_for == each))
         if any(each.is_ready for each in run.hands):
             alive = time.monotonic()
-        elif time.monotonic() - alive > _MOST_SILENT_SECONDS or (run.left_out and not run.hands):
+        elif time.monotonic() - alive > _MOST_SILENT_SECONDS or run.taking <= run.left_out.keys():
             raise ClusterError(_nobody_message(run))
         _look(run)
         on_progress(min(n_all, run.work.n_done + sum(each.n_seen for each in run.hands)), n_all)
@@ -151,7 +152,8 @@ def _start_workers(run: _Run) -> None:
     """Start workers on nodes that have fewer than fit."""
     there = [each.node for each in run.hands]
     places = place_workers(run.ray.nodes(), run.options, run.job.on.device)
-    if not any(each.n_workers for each in places):
+    run.taking = {each.node for each in places if each.n_workers}
+    if not run.taking:
         wanted = f"{run.options.gpus_per_worker or 0:g} GPUs and {run.options.cpus_per_worker or 1} cores"
         message = (
             f"no node of the Ray cluster has {wanted} for a worker. Give other numbers, such as --gpus-per-worker 0 "
