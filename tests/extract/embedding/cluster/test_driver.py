@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import sys
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 
 from stackbone.cache.errors import ClusterError
 from stackbone.extract.embedding.cluster import driver
+from stackbone.extract.embedding.cluster.actor import actor_class
 from stackbone.extract.embedding.cluster.placing import ClusterOptions
 from stackbone.extract.embedding.cluster.work import Work
 from stackbone.extract.embedding.cluster.worker import Outcome
@@ -125,3 +127,39 @@ def test_a_run_ends_at_once_where_no_node_can_work(begun: Callable[..., driver._
     run = begun("AB", lambda _ray, node, _name: f"the machine {node} does not see the cache")
     with pytest.raises(ClusterError, match="the machine A does not see the cache; the machine B does not see"):
         drive(run)
+
+
+DIED = """The actor died because of an error raised in its creation task, \x1b[36mray::RemoteWorker.__init__()\x1b[39m
+  File "worker.py", line 1, in __init__
+ValueError: no such thing
+"""
+
+
+def test_of_a_worker_that_cannot_be_made_the_cause_and_the_machine_are_told(begun: Callable[..., driver._Run]) -> None:
+    run = begun("A", lambda *_: RayError(DIED))
+    with pytest.raises(ClusterError, match="workers ended 3 times at once: host-A: ValueError: no such thing"):
+        drive(run)
+
+
+def test_a_worker_that_fails_is_told_with_its_machine_and_what_to_do(begun: Callable[..., driver._Run]) -> None:
+    run = begun(
+        "A", lambda _ray, _node, name: RayTaskError("ray::embed()\nValueError: odd") if name == "embed" else None
+    )
+    with pytest.raises(
+        ClusterError, match=r"on host-A failed: ValueError: odd\. What was committed is kept; run again"
+    ):
+        drive(run)
+
+
+def test_a_worker_whose_machine_has_no_stackbone_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And does not open what it was given, which needs it."""
+    pytest.importorskip("ray", reason="the ray extra brings it")
+
+    def remote(kind: type) -> Any:  # noqa: ANN401
+        return SimpleNamespace(options=lambda **_: kind)
+
+    worker = actor_class(SimpleNamespace(remote=remote), "0" * 56, 1, 0.0)
+    monkeypatch.setitem(sys.modules, "stackbone", None)
+    said = pickle.loads(worker(b"not to be opened").prepare(None))
+    assert "cannot import stackbone (ModuleNotFoundError" in said
+    assert "install it there, or let that machine see" in said
