@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import joblib
 from joblib.parallel import get_active_backend
 
+from stackbone.cache.cluster.causes import cause_of
 from stackbone.cache.cluster.code import bring_code
 from stackbone.cache.cluster.joining import joined
 from stackbone.cache.errors import ClusterError
@@ -59,20 +60,23 @@ def run_on_ray(
     Raises
     ------
     ClusterError
-        If the cluster is gone.
+        If the cluster is gone or full, or one of its machines cannot run this code.
     """
     import ray
 
     call, shared = _remote_call(), SharedArrays(ray)
     tasks, here = list[Any](), dict[FitKey, Callable[[], Outcome]]()
-    for key, fit in fits.items():
-        try:
-            tasks.append(joblib.delayed(call)(*shared.packed((key, fit))))
-        except (AttributeError, TypeError, pickle.PicklingError):  # it holds what lives in this process alone
-            here[key] = fit
-    parallel = joblib.Parallel(-1 if n_jobs is None else n_jobs, return_as="generator_unordered", batch_size=1)
     try:
+        for key, fit in fits.items():
+            try:
+                tasks.append(joblib.delayed(call)(*shared.packed((key, fit))))
+            except (AttributeError, TypeError, pickle.PicklingError):  # it holds what lives in this process alone
+                here[key] = fit
+        parallel = joblib.Parallel(-1 if n_jobs is None else n_jobs, return_as="generator_unordered", batch_size=1)
         for answer in parallel(tasks):
+            if isinstance(answer, str):
+                message = f"the Ray cluster could not go on: {answer}. Scores that were computed are kept; run again"
+                raise ClusterError(message)
             key, outcome, said, error = pickle.loads(answer)
             with fitting(*key):
                 for message in said:
@@ -84,16 +88,17 @@ def run_on_ray(
             with fitting(*key):
                 yield key, fit(), messages()
     except ray.exceptions.RayError as exc:
-        reason = (str(exc).strip() or type(exc).__name__).splitlines()[0]
-        message = f"the Ray cluster could not go on: {reason}. Scores that were computed are kept; run again"
+        message = f"the Ray cluster could not go on: {cause_of(exc)}. Scores that were computed are kept; run again"
         raise ClusterError(message) from exc
 
 
-def _remote_call() -> Callable[[bytes, list[Any]], bytes]:
+def _remote_call() -> Callable[[bytes, list[Any]], bytes | str]:
+    """Return what runs a packed fit where it is called, or says why that machine cannot."""
     install = bring_code()
 
-    def call(packed: bytes, arrays: list[Any]) -> bytes:
-        install()
+    def call(packed: bytes, arrays: list[Any]) -> bytes | str:
+        if (reason := install()) is not None:
+            return reason
         from stackbone.stack.fitting.packed import run_packed
 
         return run_packed(packed, arrays)

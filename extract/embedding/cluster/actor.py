@@ -20,11 +20,14 @@ def actor_class(ray: Any, node: str, cores: int, gpus: float) -> Any:  # noqa: A
         def __init__(self, worker: bytes) -> None:
             import pickle
 
-            install()
-            self._worker = pickle.loads(worker)
             self._dumps = pickle.dumps
+            self._reason = install()
+            if self._reason is None:
+                self._worker = pickle.loads(worker)
 
         def prepare(self, cores: int | None) -> bytes:
+            if self._reason is not None:
+                return self._dumps(self._reason)
             from stackbone.cache.errors import StackboneError
 
             try:

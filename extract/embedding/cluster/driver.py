@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import pickle
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -17,12 +17,15 @@ from typing import Any
 import numpy as np
 
 from stackbone.cache import UsageError
+from stackbone.cache.cluster.causes import cause_of
 from stackbone.cache.cluster.joining import joined
 from stackbone.cache.errors import ClusterError
 from stackbone.cache.places.place import Place
 from stackbone.cache.progress import Steps
+from stackbone.cache.text import printable
 from stackbone.extract.embedding.cluster.actor import actor_class
 from stackbone.extract.embedding.cluster.placing import ClusterOptions, place_workers
+from stackbone.extract.embedding.cluster.refusals import nobody_message, too_small_message
 from stackbone.extract.embedding.cluster.work import Piece, Work
 from stackbone.extract.embedding.cluster.worker import Order, Outcome, Worker
 from stackbone.extract.embedding.embedder import Embedder, Failure
@@ -70,8 +73,13 @@ class _Run:
     hands: list[_Hand] = field(default_factory=list)
     deaths: dict[str, int] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
+    taking: set[str] = field(default_factory=set)  # nodes that are alive and large enough for a worker
+    machines: dict[str, str] = field(default_factory=dict)  # names of nodes
     n_workers: set[str] = field(default_factory=set)
     seconds: dict[str, float] = field(default_factory=dict)
+
+    def machine(self, hand: _Hand) -> str:
+        return printable(self.machines.get(hand.node, hand.node))
 
 
 def embed_on_cluster(
@@ -141,8 +149,8 @@ def _drive(run: _Run, on_progress: Steps) -> None:
             _take_in(run, next(hand for hand in run.hands if hand.waiting_for == each))
         if any(each.is_ready for each in run.hands):
             alive = time.monotonic()
-        elif time.monotonic() - alive > _MOST_SILENT_SECONDS or (run.left_out and not run.hands):
-            raise ClusterError(_nobody_message(run))
+        elif time.monotonic() - alive > _MOST_SILENT_SECONDS or run.taking <= run.left_out.keys():
+            raise ClusterError(nobody_message(run.left_out.values(), _MOST_SILENT_SECONDS))
         _look(run)
         on_progress(min(n_all, run.work.n_done + sum(each.n_seen for each in run.hands)), n_all)
 
@@ -150,14 +158,12 @@ def _drive(run: _Run, on_progress: Steps) -> None:
 def _start_workers(run: _Run) -> None:
     """Start workers on nodes that have fewer than fit."""
     there = [each.node for each in run.hands]
-    places = place_workers(run.ray.nodes(), run.options, run.job.on.device)
-    if not any(each.n_workers for each in places):
-        wanted = f"{run.options.gpus_per_worker or 0:g} GPUs and {run.options.cpus_per_worker or 1} cores"
-        message = (
-            f"no node of the Ray cluster has {wanted} for a worker. Give other numbers, such as --gpus-per-worker 0 "
-            "--cpus-per-worker 1"
-        )
-        raise UsageError(message)
+    nodes = run.ray.nodes()
+    run.machines |= {each["NodeID"]: each["NodeManagerHostname"] for each in nodes if "NodeManagerHostname" in each}
+    places = place_workers(nodes, run.options, run.job.on.device)
+    run.taking = {each.node for each in places if each.n_workers}
+    if not run.taking:
+        raise UsageError(too_small_message(run.options))
     for place in places:
         for _ in range(0 if place.node in run.left_out else place.n_workers - there.count(place.node)):
             actor = actor_class(run.ray, place.node, place.cores, place.gpus).remote(run.worker)
@@ -191,10 +197,13 @@ def _take_in(run: _Run, hand: _Hand) -> None:
     try:
         answer = pickle.loads(run.ray.get(waited))
     except run.ray.exceptions.RayTaskError as exc:
-        message = f"a worker of the cluster failed: {str(exc.cause or exc).strip().splitlines()[-1]}"
+        message = (
+            f"a worker of the cluster on {run.machine(hand)} failed: {cause_of(exc.cause or exc)}. What was committed "
+            "is kept; run again, with --debug to see where it failed"
+        )
         raise ClusterError(message) from exc
     except run.ray.exceptions.RayError as exc:  # it died, or its node did
-        _bury(run, hand, str(exc))
+        _bury(run, hand, f"{run.machine(hand)}: {cause_of(exc)}")
         return
     if hand.piece is None:
         if answer is None:
@@ -229,10 +238,9 @@ def _add(run: _Run, outcome: Outcome) -> None:
         setattr(run.profile, each.name, getattr(run.profile, each.name) + getattr(outcome.profile, each.name))
 
 
-def _bury(run: _Run, hand: _Hand, why: str) -> None:
+def _bury(run: _Run, hand: _Hand, reason: str) -> None:
     """Take back the piece of a worker that is gone."""
     run.hands.remove(hand)
-    reason = why.strip().splitlines()[0] if why.strip() else "it is gone"
     run.deaths[hand.node] = run.deaths.get(hand.node, 0) + 1
     if hand.piece is None or run.deaths[hand.node] > _MOST_DEATHS:
         _log.warning("a worker of the cluster ended: %s", reason)
@@ -287,13 +295,3 @@ def _ended(run: _Run) -> Iterator[None]:
         for each in run.hands:
             with suppress(Exception):
                 run.ray.kill(each.actor)
-
-
-def _nobody_message(run: _Run) -> str:
-    reasons: Sequence[str] = [*dict.fromkeys(run.left_out.values())]
-    why = (
-        "; ".join(reasons)
-        if reasons
-        else f"no worker could start within {_MOST_SILENT_SECONDS:.0f} s: its cores are taken"
-    )
-    return f"no node of the Ray cluster can work: {why}. What was committed is kept; run again, or leave --ray out"

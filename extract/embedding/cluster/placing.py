@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+_ROUNDING = 1e-9  # a GPU holds five workers of 0.2
+
 
 @dataclass(frozen=True)
 class ClusterOptions:
@@ -16,7 +18,7 @@ class ClusterOptions:
     address
         As of `cache.cluster.joining.joined`.
     gpus_per_worker
-        GPUs of each worker; by default one where a node has any, else none.
+        GPUs of each worker; by default one on nodes that have any, and none on others.
     cpus_per_worker
         Cores of each worker; by default those of its node, divided among its workers.
     """
@@ -57,13 +59,14 @@ def place_workers(nodes: Iterable[Mapping[str, Any]], options: ClusterOptions, d
         Where networks are asked to run; on ``cpu`` no GPU is taken unless that is asked for.
     """
     alive = {each["NodeID"]: each["Resources"] for each in nodes if each["Alive"]}
-    gpus = options.gpus_per_worker
-    if gpus is None:
-        gpus = 1.0 if device != "cpu" and any(each.get("GPU") for each in alive.values()) else 0.0
+    no_gpus = not any(each.get("GPU") for each in alive.values())
     found = []
     for node, resources in alive.items():
-        n_cores = int(resources.get("CPU", 0))
-        n_by_gpu = int(resources.get("GPU", 0) // gpus) if gpus else 1
+        n_cores, n_gpus = int(resources.get("CPU", 0)), float(resources.get("GPU", 0))
+        gpus = options.gpus_per_worker
+        if gpus is None:  # a node without any works with its cores, unless the device can only be a GPU
+            gpus = 0.0 if device == "cpu" or no_gpus or (device == "auto" and n_gpus < 1) else 1.0
+        n_by_gpu = int(n_gpus / gpus + _ROUNDING) if gpus else 1
         cores = options.cpus_per_worker or max(1, n_cores // max(1, n_by_gpu))
         n_by_core = n_cores // cores
         found.append(Placing(node, min(n_by_gpu, n_by_core) if gpus else n_by_core, cores, gpus))

@@ -11,6 +11,7 @@ import warnings
 from functools import partial
 from pathlib import Path
 from threading import Lock
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ import pytest
 from numpy.typing import NDArray
 
 from stackbone.cache import StackError
+from stackbone.cache.errors import ClusterError
 from stackbone.stack.fitting import on_ray, packed
 from stackbone.stack.fitting.fit_warnings import recorded
 from stackbone.stack.fitting.fits import FitCounter, KeptFit, run_fits
@@ -94,6 +96,30 @@ def test_an_error_comes_back_as_what_it_is(ray: StandIn) -> None:
     assert outcome is None
     assert isinstance(error, StackError)
     assert str(error) == "one class alone"
+
+
+class FullError(Exception):
+    pass
+
+
+def test_a_cluster_that_is_full_as_features_go_over_is_told_in_a_line(
+    ray: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def put(_: object) -> int:
+        message = "Failed to put object\nthe object store is full"
+        raise FullError(message)
+
+    monkeypatch.setattr(ray, "put", put)
+    monkeypatch.setattr(ray, "exceptions", SimpleNamespace(RayError=FullError), raising=False)
+    with pytest.raises(ClusterError, match=r"could not go on: the object store is full\. Scores that were computed"):
+        list(on_ray.run_on_ray({("sum", 0): partial(total, LARGE, 1.0)}, None))
+
+
+def test_a_machine_that_has_no_stackbone_is_told(ray: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray, "exceptions", SimpleNamespace(RayError=FullError), raising=False)
+    monkeypatch.setattr(on_ray, "bring_code", lambda: lambda: "the machine A cannot import stackbone")
+    with pytest.raises(ClusterError, match="could not go on: the machine A cannot import stackbone"):
+        list(on_ray.run_on_ray({("sum", 0): partial(total, LARGE, 1.0)}, 1))
 
 
 def test_a_memo_goes_over_empty() -> None:

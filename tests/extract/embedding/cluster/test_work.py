@@ -78,8 +78,22 @@ def test_without_gpus_a_worker_takes_a_node() -> None:
 def test_each_gpu_has_a_worker_with_its_share_of_the_cores() -> None:
     nodes = [node("a", cores=16, gpus=4), node("head", cores=2)]
     found = place_workers(nodes, ClusterOptions("auto"), "auto")
-    assert found == [Placing("a", 4, 4, 1.0), Placing("head", 0, 2, 1.0)]
+    assert found == [Placing("a", 4, 4, 1.0), Placing("head", 1, 2, 0.0)]
     assert place_workers(nodes, ClusterOptions("auto"), "cpu")[0] == Placing("a", 1, 16, 0.0)
+
+
+def test_nodes_without_gpus_work_too_unless_the_device_is_one() -> None:
+    nodes = [node("gpu", cores=8, gpus=1), node("cores", cores=64)]
+    found = place_workers(nodes, ClusterOptions("auto"), "auto")
+    assert found == [Placing("gpu", 1, 8, 1.0), Placing("cores", 1, 64, 0.0)]
+    found = place_workers(nodes, ClusterOptions("auto"), "cuda")
+    assert found == [Placing("gpu", 1, 8, 1.0), Placing("cores", 0, 64, 1.0)]
+
+
+@pytest.mark.parametrize(("share", "n_workers"), [(0.1, 10), (0.2, 5), (0.3, 3), (0.5, 2), (1.0, 1), (2.0, 0)])
+def test_a_gpu_holds_as_many_workers_as_its_shares(share: float, n_workers: int) -> None:
+    (found,) = place_workers([node("a", cores=10, gpus=1)], ClusterOptions("auto", share), "auto")
+    assert found.n_workers == n_workers
 
 
 def test_what_is_asked_for_counts_and_a_node_without_cores_takes_none() -> None:

@@ -1,0 +1,165 @@
+"""The head of a run, with a stand-in for Ray: what it does about nodes and workers that cannot go on."""
+
+from __future__ import annotations
+
+import pickle
+import sys
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from stackbone.cache.errors import ClusterError
+from stackbone.extract.embedding.cluster import driver
+from stackbone.extract.embedding.cluster.actor import actor_class
+from stackbone.extract.embedding.cluster.placing import ClusterOptions
+from stackbone.extract.embedding.cluster.work import Work
+from stackbone.extract.embedding.cluster.worker import Outcome
+from stackbone.extract.embedding.pipeline import Profile
+
+N_IMAGES = 200
+
+
+class RayError(Exception):
+    pass
+
+
+class RayTaskError(RayError):
+    cause: Exception | None = None
+
+
+Answer = Callable[["StandIn", str, str], object]
+"""What a worker's method answers: of the cluster, its node and the method's name."""
+
+
+class StandIn:
+    """Nodes of two cores each, whose workers answer at once."""
+
+    exceptions = SimpleNamespace(RayError=RayError, RayTaskError=RayTaskError)
+
+    def __init__(self, nodes: str, answer: Answer) -> None:
+        self.names, self.answer = nodes, answer
+        self.prepared: list[tuple[str, tuple[object, ...]]] = []
+
+    def nodes(self) -> list[dict[str, object]]:
+        return [
+            {"NodeID": name, "Alive": True, "Resources": {"CPU": 2}, "NodeManagerHostname": f"host-{name}"}
+            for name in self.names
+        ]
+
+    def actor(self, node: str) -> Any:  # noqa: ANN401
+        def method(name: str) -> Any:  # noqa: ANN401
+            def remote(*words: object) -> tuple[str, str]:
+                if name == "prepare":
+                    self.prepared.append((node, words))
+                return node, name
+
+            return SimpleNamespace(remote=remote)
+
+        names = ("prepare", "embed", "progress", "stop")
+        return SimpleNamespace(_actor_id=SimpleNamespace(hex=lambda: node), **{name: method(name) for name in names})
+
+    def wait(self, waiting: list[Any], **_: object) -> tuple[list[Any], list[Any]]:
+        return waiting[:1], waiting[1:]
+
+    def get(self, waited: tuple[str, str]) -> object:
+        node, name = waited
+        if name == "progress":
+            return 0
+        found = self.answer(self, node, name)
+        if isinstance(found, Exception):
+            raise found
+        return pickle.dumps(Outcome({}, {}, {}, {}, Profile()) if name == "embed" else found)
+
+    def kill(self, _actor: object) -> None:
+        pass
+
+
+@pytest.fixture
+def begun(monkeypatch: pytest.MonkeyPatch) -> Callable[..., driver._Run]:
+    """Return what begins a run on nodes."""
+    monkeypatch.setattr(driver, "_NODES_SECONDS", 0.0)
+    monkeypatch.setattr(driver, "_LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(
+        driver,
+        "actor_class",
+        lambda ray, node, _cores, _gpus: SimpleNamespace(remote=lambda _worker: ray.actor(node)),
+    )
+
+    def begin(nodes: str, answer: Answer, options: ClusterOptions = ClusterOptions("auto")) -> driver._Run:  # noqa: B008
+        images: Any = SimpleNamespace(
+            rows=np.arange(N_IMAGES),
+            paths=[f"{number}.png" for number in range(N_IMAGES)],
+            file_digests=np.zeros((N_IMAGES, 32), np.uint8),
+        )
+        job: Any = SimpleNamespace(on=SimpleNamespace(device="cpu"))
+        work = Work(np.arange(N_IMAGES))
+        return driver._Run(StandIn(nodes, answer), options, images, {}, job, work, b"", Profile(), {}, {})
+
+    return begin
+
+
+def drive(run: driver._Run) -> None:
+    driver._drive(run, lambda *_: None)
+
+
+def test_a_worker_that_dies_once_is_replaced_though_another_node_is_left_out(
+    begun: Callable[..., driver._Run],
+) -> None:
+    died: list[str] = []
+
+    def answer(_: StandIn, node: str, name: str) -> object:
+        if name == "embed" and not died:
+            died.append(node)
+            return RayError("the worker was killed for its memory")
+        return "the machine A does not see the cache" if node == "A" else None
+
+    run = begun("AB", answer)
+    drive(run)
+    assert died == ["B"]
+    assert run.work.n_done == N_IMAGES
+    assert run.left_out == {"A": "the machine A does not see the cache"}
+
+
+def test_a_run_ends_at_once_where_no_node_can_work(begun: Callable[..., driver._Run]) -> None:
+    run = begun("AB", lambda _ray, node, _name: f"the machine {node} does not see the cache")
+    with pytest.raises(ClusterError, match="the machine A does not see the cache; the machine B does not see"):
+        drive(run)
+
+
+DIED = """The actor died because of an error raised in its creation task, \x1b[36mray::RemoteWorker.__init__()\x1b[39m
+  File "worker.py", line 1, in __init__
+ValueError: no such thing
+"""
+
+
+def test_of_a_worker_that_cannot_be_made_the_cause_and_the_machine_are_told(begun: Callable[..., driver._Run]) -> None:
+    run = begun("A", lambda *_: RayError(DIED))
+    with pytest.raises(ClusterError, match="workers ended 3 times at once: host-A: ValueError: no such thing"):
+        drive(run)
+
+
+def test_a_worker_that_fails_is_told_with_its_machine_and_what_to_do(begun: Callable[..., driver._Run]) -> None:
+    run = begun(
+        "A", lambda _ray, _node, name: RayTaskError("ray::embed()\nValueError: odd") if name == "embed" else None
+    )
+    with pytest.raises(
+        ClusterError, match=r"on host-A failed: ValueError: odd\. What was committed is kept; run again"
+    ):
+        drive(run)
+
+
+def test_a_worker_whose_machine_has_no_stackbone_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And does not open what it was given, which needs it."""
+    pytest.importorskip("ray", reason="the ray extra brings it")
+
+    def remote(kind: type) -> Any:  # noqa: ANN401
+        return SimpleNamespace(options=lambda **_: kind)
+
+    worker = actor_class(SimpleNamespace(remote=remote), "0" * 56, 1, 0.0)
+    monkeypatch.setitem(sys.modules, "stackbone", None)
+    said = pickle.loads(worker(b"not to be opened").prepare(None))
+    assert "cannot import stackbone (ModuleNotFoundError" in said
+    assert "install it there, or let that machine see" in said
