@@ -52,6 +52,11 @@ def part_to_choose_on(y: NDArray[np.int64], folds: Sequence[Fold], dim: int) -> 
     return np.sort(order[place < np.repeat(taken, sizes)])
 
 
+def part_settings(n_rows: int, dim: int) -> dict[str, object]:
+    """Return what choosing on a part adds to the settings of a fit of so many rows and columns."""
+    return {"chosen_on": [MOST_VALUES, LEAST]} if is_large(n_rows, dim) else {}
+
+
 def say_chosen_on(n_part: int, n: int) -> None:
     """Say that C was chosen on a part of the rows; the sentence stays with the fit, kept scores included."""
     message = (

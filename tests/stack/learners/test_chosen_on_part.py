@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from stackbone.stack import evaluate, stratified_folds
+from stackbone.stack.evaluation.score_cache import ScoreCache
 from stackbone.stack.folds.folds import inner_folds
-from stackbone.stack.learners.bases.lr import score_classes
+from stackbone.stack.learners.bases.lr import LEARNER, score_classes
 from stackbone.stack.learners.linear_meta import within
+from stackbone.stack.learners.options import StackOptions
 from stackbone.stack.learners.searching import chosen_on_part
 from stackbone.stack.learners.searching.chosen_on_part import LEAST, part_to_choose_on
 from stackbone.stack.solvers.large import streamed
@@ -99,3 +103,44 @@ def test_weights_and_a_metric_are_those_of_the_rows_chosen_on() -> None:
         score_classes(Rows([x], np.arange(len(y))), y, x[:5], 3, folds, row_weights=weights, criterion=errors)
     assert asked
     assert all(np.isin(rows, few).all() for rows in asked)
+
+
+def evaluated(folder: Path, n: int = 600) -> tuple[int, list[str]]:
+    """Return how many fits were found kept, and what was warned of."""
+    x, y = made(n)
+    blocks = {"A": x}
+    cache = ScoreCache(folder, blocks, dataset="d", feature_sets={"A": "A-1"})
+    names = NAMES[y]
+    found = evaluate(blocks, names, stratified_folds(names, 3, 0), recipes=("oof",), cache=cache)
+    said = [message for messages in found.warnings.values() for message in messages]
+    return found.n_from_cache, [message for message in said if "C was chosen on" in message]
+
+
+def test_scores_that_were_kept_of_all_rows_are_not_those_of_a_part(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    n_kept, _ = evaluated(tmp_path)
+    assert n_kept == 0
+    n_kept, said = evaluated(tmp_path)
+    assert n_kept > 0
+    assert said == []
+    monkeypatch.setattr(streamed, "LARGE", 300 * 12)
+    monkeypatch.setattr(chosen_on_part, "MOST_VALUES", 250 * 12)
+    n_after, said = evaluated(tmp_path)
+    assert n_after < n_kept
+    assert said
+    assert evaluated(tmp_path) == (n_kept, said)
+    monkeypatch.setattr(chosen_on_part, "MOST_VALUES", 240 * 12)
+    again, other = evaluated(tmp_path)
+    assert again == n_after
+    assert other != said
+
+
+def test_only_a_large_fit_that_chooses_has_the_part_in_its_settings() -> None:
+    rows = streamed.LARGE // 2048
+    asked, given = StackOptions(), StackOptions(c=0.1)
+    part = {"chosen_on": [chosen_on_part.MOST_VALUES, LEAST]}
+    assert LEARNER.size_settings(rows, 2048, asked) == {}
+    assert LEARNER.size_settings(rows + 1, 2048, asked) == part
+    assert LEARNER.size_settings(rows + 1, 2048, given) == {}
+    assert LEARNER.of_parts((1024, 1024)).size_settings(rows + 1, 2048, given) == part
