@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from stackbone.stack.evaluation.kept_outcome import FitKey as OutcomeKey
 from stackbone.stack.evaluation.nested import NestedFit
 from stackbone.stack.evaluation.score_cache import ScoreCache
-from stackbone.stack.evaluation.viewed import run_fit, view_sets, view_settings
+from stackbone.stack.evaluation.viewed import run_fit, size_settings, view_sets, view_settings
 from stackbone.stack.fitting.fits import FitCounter, FitKey, KeptFit, run_alone, run_fits
 from stackbone.stack.folds.fold import Fold
 from stackbone.stack.folds.per_fold import Features, check_nested, nested_of, of_fold
@@ -101,7 +101,11 @@ def base_fits(
     ]
     found = {
         (model, p.number): BaseFit(
-            {**learner.settings(options, seed), **view_settings(seen)},
+            {
+                **learner.settings(options, seed),
+                **view_settings(seen),
+                **size_settings(learner, seen, p, options),
+            },
             names,
             learner.uses_inner_folds,
             partial(run_fit, learner, seen, p, options, seed),

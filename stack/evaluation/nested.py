@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.stack.evaluation.viewed import run_fit
+from stackbone.stack.evaluation.viewed import run_fit, size_settings
 from stackbone.stack.folds.fold import Fold
 from stackbone.stack.folds.per_fold import Block, Nested
 from stackbone.stack.learners.learner import BaseLearner, BaseOutcome, BaseScores, Part
@@ -63,7 +63,8 @@ class NestedFit:
             for array in arrays:
                 sha.update(len(array).to_bytes(8, "little"))
                 sha.update(np.ascontiguousarray(array).tobytes())
-        return {**self.learner.settings(self.options, self.seed), "nested": sha.hexdigest()}
+        sized = size_settings(self.learner, [self.features], self.part, self.options)
+        return {**self.learner.settings(self.options, self.seed), **sized, "nested": sha.hexdigest()}
 
     def run(self) -> BaseOutcome:
         """Fit on the outer fold, and on each inner fold for the scores of its test part."""

@@ -41,6 +41,14 @@ def view_settings(features: Sequence[Block]) -> dict[str, object]:
     return {"views": viewed[0].n_views} if viewed else {}
 
 
+def size_settings(
+    learner: BaseLearner, features: Sequence[Block], part: Part, options: StackOptions
+) -> dict[str, object]:
+    """Return what the size of a fit adds to a key of the score cache: nothing but where it is fitted another way."""
+    rows, own = spread(features, part)
+    return learner.size_settings(len(own.y_train), sum(each.shape[1] for each in rows), options)
+
+
 def view_sets(features: Sequence[Block]) -> list[str]:
     """Return the ids of the feature sets of all views."""
     return [identity for each in features if isinstance(each, Viewed) for identity in each.feature_sets]

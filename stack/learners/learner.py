@@ -206,6 +206,10 @@ class BaseLearner(ABC):
     def settings(self, options: StackOptions, seed: int) -> dict[str, object]:
         """Return its name and all settings that decide its outcome, JSON-able: its part of a key of the score cache."""
 
+    def size_settings(self, n_rows: int, dim: int, options: StackOptions) -> dict[str, object]:
+        """Return what so many training rows and columns add to its settings; nothing but for fits done another way."""
+        return {}
+
     @abstractmethod
     def fit(self, features: Sequence[NDArray[np.float32]], part: Part, options: StackOptions, seed: int) -> BaseOutcome:
         """Fit on the training part, and predict the test part.

@@ -16,7 +16,7 @@ from stackbone.stack.evaluation.base_fits import BaseFit
 from stackbone.stack.evaluation.meta_rows import meta_rows
 from stackbone.stack.evaluation.options import check_options
 from stackbone.stack.evaluation.score_cache import ScoreCache
-from stackbone.stack.evaluation.viewed import run_fit, spread, view_sets, view_settings
+from stackbone.stack.evaluation.viewed import run_fit, size_settings, spread, view_sets, view_settings
 from stackbone.stack.evaluation.weights import check_class_weight, make_part
 from stackbone.stack.features.join import Joined
 from stackbone.stack.fitting.fits import FitCounter, run_alone, run_fits
@@ -179,7 +179,11 @@ class _Everything:
         learner = head.of_parts(member.widths)
         seen = [of_fold(self.joined.features[name], 0) for name in member.blocks]
         run = partial(run_fit, learner, seen, self.part, self.options, self.seed)
-        settings = {**learner.settings(self.options, self.seed), **view_settings(seen)}
+        settings = {
+            **learner.settings(self.options, self.seed),
+            **view_settings(seen),
+            **size_settings(learner, seen, self.part, self.options),
+        }
         fit = BaseFit(settings, list(member.blocks), learner.uses_inner_folds, run, view_sets(seen))
         return _scores(run() if self.cache is None else fit.find_or_run(self.cache, self.truth.values, self.part, []))
 

@@ -17,7 +17,7 @@ from stackbone.stack.learners.learner import BaseLearner, BaseScores, Part
 from stackbone.stack.learners.linear_meta import within
 from stackbone.stack.learners.options import StackOptions
 from stackbone.stack.learners.part_weights import ROUNDS
-from stackbone.stack.learners.searching.chosen_on_part import part_to_choose_on, say_chosen_on
+from stackbone.stack.learners.searching.chosen_on_part import part_settings, part_to_choose_on, say_chosen_on
 from stackbone.stack.learners.searching.regression_search import Criterion, choose, out_of_fold_scores, regression_path
 from stackbone.stack.metrics.metric import Weights
 from stackbone.stack.solvers.rows import Matrix, Rows, some_rows
@@ -54,6 +54,11 @@ class LogisticRegressionBase(BaseLearner):
         """Return what decides its outcome."""
         plain = {"name": "lr", "c_grid": c_grid(options), "moderation": MODERATION}
         return plain if self._parts is None else {**plain, "parts": self._parts.widths, "rounds": ROUNDS}
+
+    def size_settings(self, n_rows: int, dim: int, options: StackOptions) -> dict[str, object]:
+        """Return on how many rows C is chosen, where it is on a part of them."""
+        searches = len(c_grid(options)) > 1 or self._parts is not None
+        return part_settings(n_rows, dim) if searches else {}
 
     def fit(self, features: Sequence[NDArray[np.float32]], part: Part, options: StackOptions, seed: int) -> BaseScores:
         """Fit on the training part, out of fold and as a whole, and score the test part."""
