@@ -26,7 +26,7 @@ def code_digest() -> str:
 def bring_code() -> Callable[[], str | None]:
     """Return what lets `stackbone` be imported where it is called.
 
-    What it returns there is why that cannot be, or that it is other code than that of this process; None if all is well.
+    What it returns there is why that cannot be, or that it is other code than this process has; None if all is well.
     It goes over by value, as functions inside functions do, and so uses nothing of the modules around it. With it go
     the few variables of the environment that say where weights and converted networks lie; those of the other machine
     stay as they are.
