@@ -4,22 +4,36 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import cache
+from hashlib import sha256
 from pathlib import Path
 
 _HUB = ("HF_HOME", "HF_HUB_CACHE")  # where weights of the hub lie; the second goes before the first
 _ENVIRONMENT = ("STACKBONE_GRAPHS", "HF_HUB_OFFLINE", *_HUB)  # all that goes over: no token, no credentials
+_ROOMS = ("cache", "extract", "stack")  # whose code computes what a run keeps
+
+
+@cache
+def code_digest() -> str:
+    """Return a digest of the code that this process computes with, in hexadecimal: its files, and their names."""
+    found, root = sha256(), Path(__file__).resolve().parents[2]
+    for file in sorted(file for room in _ROOMS for file in (root / room).rglob("*.py")):
+        content = file.read_bytes()
+        found.update(f"{file.relative_to(root).as_posix()} {len(content)} ".encode() + content)
+    return found.hexdigest()
 
 
 def bring_code() -> Callable[[], str | None]:
-    """Return what lets `stackbone` be imported where it is called, and returns why it cannot; None if it can.
+    """Return what lets `stackbone` be imported where it is called.
 
+    What it returns there is why that cannot be, or that it is other code than this process has; None if all is well.
     It goes over by value, as functions inside functions do, and so uses nothing of the modules around it. With it go
     the few variables of the environment that say where weights and converted networks lie; those of the other machine
     stay as they are.
     """
     entry = str(Path(__file__).resolve().parents[2] / "__init__.py")
     environment = {name: value for name, value in os.environ.items() if name in _ENVIRONMENT}
-    hub = _HUB
+    hub, digest = _HUB, code_digest()
 
     def install() -> str | None:
         import importlib
@@ -43,6 +57,15 @@ def bring_code() -> Callable[[], str | None]:
         except ImportError as exc:
             return (
                 f"the machine {platform.node()} cannot import stackbone ({type(exc).__name__}: {exc}): install it "
+                f"there, or let that machine see {os.path.dirname(entry)}"
+            )
+        try:
+            same = importlib.import_module("stackbone.cache.cluster.code").code_digest() == digest
+        except (ImportError, AttributeError):  # an older one
+            same = False
+        if not same:
+            return (
+                f"the machine {platform.node()} has other code of Stackbone than this run: install the same version "
                 f"there, or let that machine see {os.path.dirname(entry)}"
             )
         return None

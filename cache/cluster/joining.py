@@ -29,10 +29,9 @@ from stackbone.cache.text import typed
 AUTO, LOCAL = "auto", "local"
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:]+\]|[^\s/:@]+):(\d{1,5})")
 _CONNECT_SECONDS = 3.5
-_ANSWER_SECONDS = 5.0
+_ANSWER_SECONDS = 9.0  # from the first connection on: starting Ray to ask takes seconds where a machine is busy
 _START_SECONDS = 60.0
 _END_SECONDS = 15.0
-_PAUSE_SECONDS = 0.05
 _CURRENT = "ray/ray_current_cluster"  # where Ray notes the cluster that a machine is in
 
 
@@ -122,8 +121,9 @@ def check_reachable(address: str) -> None:
 
 def _check_answers(place: str, asked: str) -> None:
     """Raise `ClusterError` unless a cluster's head answers; Ray itself would wait for minutes."""
+    until = time.monotonic() + _ANSWER_SECONDS
     reason = _connects(place) if _ADDRESS.fullmatch(place) else "that is no HOST:PORT"
-    if reason := reason or _check_health(place):
+    if reason := reason or _check_health(place, until):
         raise ClusterError(_silent_message(place, asked, reason))
 
 
@@ -134,37 +134,27 @@ def _silent_message(place: str, asked: str, reason: str) -> str:
     )
 
 
-def _check_health(place: str) -> str | None:
+def _check_health(place: str, until: float) -> str | None:
     """Return why a cluster's head is not well, or None; if it wants a token that is here, this process will show it."""
     check = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--address", place]
     modes = [os.environ[AUTH_MODE]] if AUTH_MODE in os.environ else ["disabled", "token"]
-    asked = {
-        mode: subprocess.Popen(
-            check,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env={**os.environ, AUTH_MODE: mode},
-        )
-        for mode in modes
-    }
-    until = time.monotonic() + _ANSWER_SECONDS
-    try:
-        while asked and time.monotonic() < until:
-            for mode, check_run in [*asked.items()]:
-                if check_run.poll() == 0:
-                    os.environ.setdefault(AUTH_MODE, mode)
-                    return None
-                if check_run.poll() is not None:
-                    asked.pop(mode)
-            time.sleep(_PAUSE_SECONDS)
-        if not asked:
-            return "what listens there is no Ray cluster of this version, or wants another token (RAY_AUTH_TOKEN)"
-        return f"it did not answer within {_ANSWER_SECONDS:.0f} s"
-    finally:
-        for check_run in asked.values():
-            check_run.kill()
-            check_run.wait()
+    for mode in modes:  # one after another: the second is asked only where the first was refused
+        try:
+            asked = subprocess.run(
+                check,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env={**os.environ, AUTH_MODE: mode},
+                timeout=max(0.0, until - time.monotonic()),
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            return f"it did not answer within {_ANSWER_SECONDS:.0f} s"
+        if asked.returncode == 0:
+            os.environ.setdefault(AUTH_MODE, mode)
+            return None
+    return "what listens there is no Ray cluster of this version, or wants another token (RAY_AUTH_TOKEN)"
 
 
 def _connects(place: str) -> str | None:

@@ -1,7 +1,8 @@
 """Fits side by side, each on one core."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, TypeVar
 
 import joblib
@@ -17,6 +18,8 @@ FitKey = tuple[str, int]
 """Model, and number of the fold."""
 
 Outcome = TypeVar("Outcome")
+Done = tuple[FitKey, Outcome, list[str]]
+"""A fit's key, its outcome, and what it was warned of."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,45 +93,44 @@ def run_fits(
     counter : FitCounter
         Told of each that ends.
     """
-
-    def run(key: FitKey, fit: Callable[[], Outcome]) -> tuple[FitKey, Outcome]:
-        with fitting(*key):
-            return key, fit()
-
     if chosen_arithmetic() is not HOST:
         return run_alone(fits, n_jobs, counter)
     outcomes: dict[FitKey, Outcome] = {}
-    if is_on_ray():
-        for key, outcome in _found_or_run_on_ray(fits, n_jobs):
-            outcomes[key] = outcome
-            counter.step()
-        return outcomes
-    with threadpool_limits(limits=1, user_api="blas"):
-        parallel = joblib.Parallel(_n_threads(n_jobs), backend="threading", return_as="generator_unordered")
-        done: Iterable[tuple[FitKey, Outcome]] = parallel(joblib.delayed(run)(*item) for item in fits.items())
-        for key, outcome in done:
-            outcomes[key] = outcome
-            counter.step()
+    done = _found_or_run_on_ray(fits, n_jobs) if is_on_ray() else _run_in_threads(fits, n_jobs)
+    for key, outcome, _ in done:
+        outcomes[key] = outcome
+        counter.step()
     return outcomes
 
 
-def _found_or_run_on_ray(
-    fits: Mapping[FitKey, Callable[[], Outcome]], n_jobs: int | None
-) -> Iterator[tuple[FitKey, Outcome]]:
-    """Yield the outcome of each fit: those that are kept first, from here, then the others, from a cluster."""
+def _run_in_threads(fits: Mapping[FitKey, Callable[[], Outcome]], n_jobs: int | None) -> Iterator[Done[Outcome]]:
+    """Run fits side by side in threads, each on one core."""
+
+    def run(key: FitKey, fit: Callable[[], Outcome]) -> Done[Outcome]:
+        with fitting(*key):
+            return key, fit(), messages()
+
+    with threadpool_limits(limits=1, user_api="blas"):
+        parallel = joblib.Parallel(_n_threads(n_jobs), backend="threading", return_as="generator_unordered")
+        yield from parallel(joblib.delayed(run)(*item) for item in fits.items())
+
+
+def _found_or_run_on_ray(fits: Mapping[FitKey, Callable[[], Outcome]], n_jobs: int | None) -> Iterator[Done[Outcome]]:
+    """Yield each fit as it is done: those that are kept first, from here, then the others, from a cluster."""
     waiting: dict[FitKey, Callable[[], Outcome]] = {}
     for key, fit in fits.items():
         with fitting(*key):
             found = fit.find() if isinstance(fit, KeptFit) else None
+            said = messages()
         if found is None:
             waiting[key] = fit.run if isinstance(fit, KeptFit) else fit
         else:
-            yield key, found
-    for key, outcome, said in run_on_ray(waiting, n_jobs):
+            yield key, found, said
+    for key, outcome, said in run_on_ray(waiting, n_jobs, partial(_run_in_threads, n_jobs=n_jobs)):
         kept = fits[key]
         if isinstance(kept, KeptFit):
             kept.keep(outcome, said)
-        yield key, outcome
+        yield key, outcome, said
 
 
 def run_alone(

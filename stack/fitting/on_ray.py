@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import pickle
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -15,13 +16,18 @@ from stackbone.cache.cluster.causes import cause_of
 from stackbone.cache.cluster.code import bring_code
 from stackbone.cache.cluster.joining import joined
 from stackbone.cache.errors import ClusterError
-from stackbone.stack.fitting.fit_warnings import fitting, messages
-from stackbone.stack.fitting.packed import SharedArrays
+from stackbone.cache.text import counted
+from stackbone.stack.fitting.fit_warnings import fitting
+from stackbone.stack.fitting.packed import NotPackedError, SharedArrays
 
 _BACKEND, _NAME = "stackbone-ray", "UnorderedRayBackend"
 
 Outcome = TypeVar("Outcome")
 FitKey = tuple[str, int]
+RunHere = Callable[[Mapping[FitKey, Callable[[], Outcome]]], Iterator[tuple[FitKey, Outcome, list[str]]]]
+"""Runs fits on this machine, and yields of each its key, its outcome, and what it was warned of."""
+
+_log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -46,7 +52,7 @@ def _backend() -> type[Any]:
 
 
 def run_on_ray(
-    fits: Mapping[FitKey, Callable[[], Outcome]], n_jobs: int | None
+    fits: Mapping[FitKey, Callable[[], Outcome]], n_jobs: int | None, run_here: RunHere[Outcome]
 ) -> Iterator[tuple[FitKey, Outcome, list[str]]]:
     """Run fits on the cluster, and yield each as it ends: key, outcome, and what it was warned of, which is said here.
 
@@ -56,6 +62,8 @@ def run_on_ray(
         What to run, the longest first.
     n_jobs
         Fits at a time; by default one for each core of the cluster.
+    run_here
+        Runs those that cannot leave this process, once the others are done; a warning names them.
 
     Raises
     ------
@@ -65,13 +73,18 @@ def run_on_ray(
     import ray
 
     call, shared = _remote_call(), SharedArrays(ray)
-    tasks, here = list[Any](), dict[FitKey, Callable[[], Outcome]]()
+    tasks, here, reason = list[Any](), dict[FitKey, Callable[[], Outcome]](), ""
     try:
         for key, fit in fits.items():
             try:
                 tasks.append(joblib.delayed(call)(*shared.packed((key, fit))))
-            except (AttributeError, TypeError, pickle.PicklingError):  # it holds what lives in this process alone
-                here[key] = fit
+            except NotPackedError as exc:
+                here[key], reason = fit, str(exc)
+        if here:
+            models = ", ".join(dict.fromkeys(model for model, _ in here))
+            _log.warning(
+                "%s of %s cannot go to the cluster and run here: %s", counted(len(here), "fit"), models, reason
+            )
         parallel = joblib.Parallel(-1 if n_jobs is None else n_jobs, return_as="generator_unordered", batch_size=1)
         for answer in parallel(tasks):
             if isinstance(answer, str):
@@ -84,9 +97,7 @@ def run_on_ray(
             if error is not None:
                 raise error
             yield key, outcome, said
-        for key, fit in here.items():
-            with fitting(*key):
-                yield key, fit(), messages()
+        yield from run_here(here)
     except ray.exceptions.RayError as exc:
         message = f"the Ray cluster could not go on: {cause_of(exc)}. Scores that were computed are kept; run again"
         raise ClusterError(message) from exc

@@ -15,6 +15,10 @@ from stackbone.stack.fitting.fit_warnings import fitting, messages, recorded
 _SHARED_BYTES = 1 << 18  # of an array that goes over once, and by name from then on
 
 
+class NotPackedError(Exception):
+    """A fit holds what lives in this process alone; its cause says what."""
+
+
 class SharedArrays:
     """Packs fits; each large array that they have in common is handed to the cluster once."""
 
@@ -23,20 +27,28 @@ class SharedArrays:
         self._handed: dict[tuple[object, ...], tuple[Any, NDArray[Any]]] = {}
 
     def packed(self, fit: object) -> tuple[bytes, list[Any]]:
-        """Return a fit as bytes, and where the cluster keeps its arrays, in the order in which the bytes name them."""
-        places: list[Any] = []
-        outer = self
+        """Return a fit as bytes, and where the cluster keeps its arrays, in the order in which the bytes name them.
+
+        Raises
+        ------
+        NotPackedError
+            If it cannot be pickled.
+        """
+        arrays: list[NDArray[Any]] = []
 
         class Pickler(self._ray.cloudpickle.CloudPickler):  # type: ignore[misc, name-defined]
             def persistent_id(self, value: object) -> int | None:
                 if not isinstance(value, np.ndarray) or value.nbytes < _SHARED_BYTES or value.dtype.hasobject:
                     return None
-                places.append(outer._place(value))
-                return len(places) - 1
+                arrays.append(value)
+                return len(arrays) - 1
 
         stream = io.BytesIO()
-        Pickler(stream, pickle.HIGHEST_PROTOCOL).dump(fit)
-        return stream.getvalue(), places
+        try:
+            Pickler(stream, pickle.HIGHEST_PROTOCOL).dump(fit)
+        except (AttributeError, TypeError, pickle.PicklingError) as exc:
+            raise NotPackedError(str(exc)) from exc
+        return stream.getvalue(), [self._place(each) for each in arrays]
 
     def _place(self, array: NDArray[Any]) -> Any:  # noqa: ANN401 - Ray's own types
         key = (array.__array_interface__["data"], array.shape, array.strides, array.dtype.str)

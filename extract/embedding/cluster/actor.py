@@ -25,13 +25,13 @@ def actor_class(ray: Any, node: str, cores: int, gpus: float) -> Any:  # noqa: A
             if self._reason is None:
                 self._worker = pickle.loads(worker)
 
-        def prepare(self, cores: int | None) -> bytes:
+        def prepare(self, cores: int | None, slot: int) -> bytes:
             if self._reason is not None:
                 return self._dumps(self._reason)
             from stackbone.cache.errors import StackboneError
 
             try:
-                self._worker.prepare(cores)
+                self._worker.prepare(cores, slot)
             except StackboneError as exc:
                 return self._dumps(str(exc))
             return self._dumps(None)

@@ -47,6 +47,7 @@ class _Hand:
     """A worker, on its node, and the piece that it has."""
 
     node: str
+    slot: int  # which of the node's workers it is
     actor: Any
     waiting_for: Any  # its preparation, or the outcome of its piece
     piece: Piece | None = None
@@ -157,7 +158,6 @@ def _drive(run: _Run, on_progress: Steps) -> None:
 
 def _start_workers(run: _Run) -> None:
     """Start workers on nodes that have fewer than fit."""
-    there = [each.node for each in run.hands]
     nodes = run.ray.nodes()
     run.machines |= {each["NodeID"]: each["NodeManagerHostname"] for each in nodes if "NodeManagerHostname" in each}
     places = place_workers(nodes, run.options, run.job.on.device)
@@ -165,9 +165,12 @@ def _start_workers(run: _Run) -> None:
     if not run.taking:
         raise UsageError(too_small_message(run.options))
     for place in places:
-        for _ in range(0 if place.node in run.left_out else place.n_workers - there.count(place.node)):
+        taken = {each.slot for each in run.hands if each.node == place.node}
+        n_more = 0 if place.node in run.left_out else place.n_workers - len(taken)
+        for slot in [each for each in range(place.n_workers) if each not in taken][: max(0, n_more)]:
             actor = actor_class(run.ray, place.node, place.cores, place.gpus).remote(run.worker)
-            run.hands.append(_Hand(place.node, actor, actor.prepare.remote(None if place.gpus else place.cores)))
+            preparation = actor.prepare.remote(None if place.gpus else place.cores, slot)
+            run.hands.append(_Hand(place.node, slot, actor, preparation))
 
 
 def _hand_out(run: _Run) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import platform
-import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -17,6 +15,7 @@ from stackbone.cache import Digests, FeatureStore, StackboneError
 from stackbone.cache.errors import ClusterError
 from stackbone.cache.places.place import Place
 from stackbone.extract.backbones.weights import Weights, find_weights
+from stackbone.extract.embedding.cluster.cores import bind_to_cores
 from stackbone.extract.embedding.embedder import Embedder, Failure
 from stackbone.extract.embedding.filling import Filling
 from stackbone.extract.embedding.images import Images
@@ -104,8 +103,15 @@ class Worker:
     _engines: dict[str, Engine] = field(default_factory=dict)
     _is_stopped: bool = False
 
-    def prepare(self, n_cores: int | None) -> None:
+    def prepare(self, n_cores: int | None, slot: int = 0) -> None:
         """Take a number of this machine's cores at most, and check that it sees what the run needs.
+
+        Parameters
+        ----------
+        n_cores
+            All of them if it is None.
+        slot
+            Which of the workers of this machine it is, so that each has cores of its own.
 
         Raises
         ------
@@ -114,10 +120,8 @@ class Worker:
         WeightsError
             If weights are neither where the run has them nor anywhere else.
         """
-        if n_cores and hasattr(os, "sched_setaffinity"):
-            cores = sorted(os.sched_getaffinity(0))
-            if n_cores < len(cores):
-                os.sched_setaffinity(0, random.sample(cores, n_cores))
+        if n_cores:
+            bind_to_cores(n_cores, slot)
         for what, place in (("dataset", self.root), ("cache", self.cache)):
             if isinstance(place, Path) and not place.is_dir():
                 message = (

@@ -169,6 +169,46 @@ def test_a_run_that_is_killed_leaves_no_process(marked: str, monkeypatch: pytest
     wait_for_processes(marked, 0)
 
 
+FAKE_HEALTH_CHECK = """
+import os, sys, time
+
+with open(os.environ["ASKED"], "a") as asked:
+    asked.write(os.environ["RAY_AUTH_MODE"] + " ")
+time.sleep(float(os.environ["HEALTH_SECONDS"]))
+sys.exit(0 if os.environ["RAY_AUTH_MODE"] in os.environ["ADMITTED"].split() else 1)
+"""
+
+
+@pytest.mark.parametrize(
+    ("admitted", "seconds", "asked", "said"),
+    [
+        ("disabled", 0, "disabled", None),
+        ("disabled", 6, "disabled", None),  # a busy machine
+        ("token", 0, "disabled token", None),
+        ("", 0, "disabled token", "wants another token"),
+        ("token", 60, "disabled", "did not answer within"),
+    ],
+)
+def test_a_head_is_asked_once_unless_it_refuses(
+    marked: str, monkeypatch: pytest.MonkeyPatch, admitted: str, seconds: int, asked: str, said: str | None
+) -> None:
+    (Path(marked) / "ray" / "scripts").mkdir()
+    (Path(marked) / "ray" / "scripts" / "__init__.py").touch()
+    (Path(marked) / "ray" / "scripts" / "scripts.py").write_text(FAKE_HEALTH_CHECK)
+    monkeypatch.setenv("RAY_AUTH_MODE", "")  # so that what is set later is undone
+    monkeypatch.delenv("RAY_AUTH_MODE")
+    file = Path(marked) / "asked"
+    for name, text in {"ASKED": file, "HEALTH_SECONDS": seconds, "ADMITTED": admitted}.items():
+        monkeypatch.setenv(name, str(text))
+    began = time.monotonic()
+    found = joining._check_health("127.0.0.1:6379", began + (3.0 if seconds == 60 else joining._ANSWER_SECONDS))
+    assert time.monotonic() - began < 10
+    assert file.read_text().split() == asked.split()
+    assert (found is None) is (said is None)
+    assert (said or "") in (found or "")
+    assert os.environ.get("RAY_AUTH_MODE") == (None if said else admitted)
+
+
 NAMES = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_USAGE_STATS_ENABLED", "PYTHONBREAKPOINT")
 
 
@@ -201,9 +241,7 @@ def test_what_ray_is_told_ends_with_the_run(
     assert len(seen[0]["RAY_AUTH_TOKEN"] or "") == 64
     assert seen[0]["RAY_USAGE_STATS_ENABLED"] == "0"
     assert environment() == before
-    monkeypatch.setattr(
-        joining, "_check_health", lambda place: os.environ.setdefault("RAY_AUTH_MODE", "token") and None
-    )
+    monkeypatch.setattr(joining, "_check_health", lambda *_: os.environ.setdefault("RAY_AUTH_MODE", "token") and None)
     with joined(f"127.0.0.1:{silent_port}"):
         pass
     assert environment() == before

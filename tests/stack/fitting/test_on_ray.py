@@ -8,12 +8,14 @@ import shutil
 import subprocess
 import sys
 import warnings
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from threading import Lock
+from threading import Barrier, Lock
 from types import SimpleNamespace
 from typing import Any
 
+import joblib
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -98,6 +100,50 @@ def test_an_error_comes_back_as_what_it_is(ray: StandIn) -> None:
     assert str(error) == "one class alone"
 
 
+def none_here(fits: Mapping[on_ray.FitKey, Any]) -> Iterator[Any]:
+    assert not fits
+    return iter(())
+
+
+def test_fits_that_cannot_go_over_are_named_once_and_run_here_side_by_side(
+    ray: StandIn, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(ray, "exceptions", SimpleNamespace(RayError=FullError), raising=False)
+    monkeypatch.setattr("stackbone.stack.fitting.fits.is_on_ray", lambda: True)
+    monkeypatch.setattr(
+        on_ray, "_remote_call", lambda: lambda packed_fit, arrays: packed.run_packed(packed_fit, arrays)
+    )
+    together, lock = Barrier(2), Lock()
+
+    def locked(number: int) -> int:
+        together.wait(20)  # ends only if the other runs too
+        with lock:
+            warnings.warn(f"number {number}", UserWarning, stacklevel=1)
+            return number
+
+    fits: dict[on_ray.FitKey, Any] = {("locked", number): partial(locked, number) for number in range(2)}
+    fits["sum", 0] = partial(total, LARGE, 1.0)
+    with recorded() as warned, joblib.parallel_config("threading"):
+        found = run_fits(fits, 2, FitCounter(None, 3))
+    assert found == {("locked", 0): 0, ("locked", 1): 1, ("sum", 0): float(LARGE.sum())}
+    assert warned.by_model()["locked"][0].endswith("(2 fits)")
+    (said,) = [each for each in caplog.messages if "cannot go to the cluster" in each]
+    assert said.startswith("2 fits of locked cannot go to the cluster and run here: ")
+
+
+def test_an_error_as_an_array_is_handed_over_is_not_taken_for_a_fit_that_cannot_go(
+    ray: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def put(_: object) -> int:
+        message = "put takes one array"
+        raise TypeError(message)
+
+    monkeypatch.setattr(ray, "put", put)
+    monkeypatch.setattr(ray, "exceptions", SimpleNamespace(RayError=FullError), raising=False)
+    with pytest.raises(TypeError, match="put takes one array"):
+        list(on_ray.run_on_ray({("sum", 0): partial(total, LARGE, 1.0)}, None, none_here))
+
+
 class FullError(Exception):
     pass
 
@@ -112,14 +158,14 @@ def test_a_cluster_that_is_full_as_features_go_over_is_told_in_a_line(
     monkeypatch.setattr(ray, "put", put)
     monkeypatch.setattr(ray, "exceptions", SimpleNamespace(RayError=FullError), raising=False)
     with pytest.raises(ClusterError, match=r"could not go on: the object store is full\. Scores that were computed"):
-        list(on_ray.run_on_ray({("sum", 0): partial(total, LARGE, 1.0)}, None))
+        list(on_ray.run_on_ray({("sum", 0): partial(total, LARGE, 1.0)}, None, none_here))
 
 
 def test_a_machine_that_has_no_stackbone_is_told(ray: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray, "exceptions", SimpleNamespace(RayError=FullError), raising=False)
     monkeypatch.setattr(on_ray, "bring_code", lambda: lambda: "the machine A cannot import stackbone")
     with pytest.raises(ClusterError, match="could not go on: the machine A cannot import stackbone"):
-        list(on_ray.run_on_ray({("sum", 0): partial(total, LARGE, 1.0)}, 1))
+        list(on_ray.run_on_ray({("sum", 0): partial(total, LARGE, 1.0)}, 1, none_here))
 
 
 def test_a_memo_goes_over_empty() -> None:
@@ -140,7 +186,7 @@ def test_what_is_kept_is_found_here_and_the_rest_is_kept_here(monkeypatch: pytes
     }
     sent: list[on_ray.FitKey] = []
 
-    def there(waiting: dict[on_ray.FitKey, Any], _n_jobs: int | None) -> Any:  # noqa: ANN401
+    def there(waiting: dict[on_ray.FitKey, Any], _n_jobs: int | None, _run_here: object) -> Any:  # noqa: ANN401
         sent.extend(waiting)
         return ((key, fit(), ["warned"]) for key, fit in waiting.items())
 

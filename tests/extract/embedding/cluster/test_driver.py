@@ -160,6 +160,23 @@ def test_a_worker_whose_machine_has_no_stackbone_says_so(monkeypatch: pytest.Mon
 
     worker = actor_class(SimpleNamespace(remote=remote), "0" * 56, 1, 0.0)
     monkeypatch.setitem(sys.modules, "stackbone", None)
-    said = pickle.loads(worker(b"not to be opened").prepare(None))
+    said = pickle.loads(worker(b"not to be opened").prepare(None, 0))
     assert "cannot import stackbone (ModuleNotFoundError" in said
     assert "install it there, or let that machine see" in said
+
+
+def test_workers_of_a_node_have_slots_of_their_own_and_a_new_one_that_of_the_dead(
+    begun: Callable[..., driver._Run],
+) -> None:
+    died: list[str] = []
+
+    def answer(_ray: StandIn, node: str, name: str) -> object:
+        if name == "embed" and not died:
+            died.append(node)
+            return RayError("killed")
+        return None
+
+    run = begun("AB", answer, ClusterOptions("auto", cpus_per_worker=1))
+    drive(run)
+    assert run.ray.prepared[:4] == [("A", (1, 0)), ("A", (1, 1)), ("B", (1, 0)), ("B", (1, 1))]
+    assert run.ray.prepared[4:] in ([(died[0], (1, 0))], [(died[0], (1, 1))])
