@@ -79,7 +79,18 @@ EXCEPTIONS = {
 # The sub-rooms of each room, and the modules beside them: each imports those above it alone.
 ORDER = {
     "cache": (
-        *("lazy", "errors", "text", "csv_text", "choices", "splits", "backbone_groups", "progress", "plugins"),
+        *(
+            "lazy",
+            "errors",
+            "full_memory",
+            "text",
+            "csv_text",
+            "choices",
+            "splits",
+            "backbone_groups",
+            "progress",
+            "plugins",
+        ),
         *(
             "labels",
             "disk",
