@@ -78,7 +78,18 @@ EXCEPTIONS = {
 # which both `extract` and `stack` ask for, and neither may ask of the other.
 ORDER = {
     "cache": (
-        *("lazy", "errors", "text", "csv_text", "choices", "splits", "backbone_groups", "progress", "plugins"),
+        *(
+            "lazy",
+            "errors",
+            "full_memory",
+            "text",
+            "csv_text",
+            "choices",
+            "splits",
+            "backbone_groups",
+            "progress",
+            "plugins",
+        ),
         *(
             "labels",
             "disk",

@@ -21,6 +21,7 @@ import typer
 
 from stackbone.cache.disk.output_file import check_output
 from stackbone.cache.errors import StackboneError, UsageError
+from stackbone.cache.full_memory import says_memory_is_full
 from stackbone.commands.shared import interrupts
 from stackbone.commands.shared.console import LogPrinter, err, finish
 
@@ -28,11 +29,9 @@ _ClickError: type[Exception] = next(
     each for each in typer.BadParameter.__mro__ if each.__name__ == "ClickException"
 )  # typer's own copy of click's, or click's
 _NO_MEMORY = (
-    "allocate memory",
     "bad_alloc",
     "failed to map segment",
     "not enough memory",
-    "out of memory",
     "start new thread",
 )
 _INTERRUPTED = 130
@@ -212,7 +211,7 @@ def _show_usage(exc: Exception) -> int:
 def _is_out_of_memory(exc: Exception) -> bool:
     said = str(exc).lower()
     by_system = isinstance(exc, OSError) and exc.errno == errno.ENOMEM
-    return isinstance(exc, MemoryError) or by_system or any(word in said for word in _NO_MEMORY)
+    return says_memory_is_full(exc) or by_system or any(word in said for word in _NO_MEMORY)
 
 
 def _has_lost_its_folder() -> bool:

@@ -31,7 +31,8 @@ class Failure:
     reason
         In words.
     lasting
-        Whether the same bytes would fail again; False where the file could not be read this time.
+        Whether the same bytes would fail again, whatever embeds them; False where the file could not be read this
+        time, or one network in one precision gave nothing for it.
     """
 
     reason: str
@@ -195,7 +196,8 @@ class Embedder:
                 rows: list[int] = np.flatnonzero(kept).tolist()
                 filling.keep([digests[row] for row in rows], features[kept], [sizes[row] for row in rows])
             reason = f"{filling.feature_set.backbone} gave features that are not finite ({filling.spec.precision})"
-            failed |= {digests[row]: Failure(reason) for row in np.flatnonzero(lacking & ~sound).tolist()}
+            lost: list[int] = np.flatnonzero(lacking & ~sound).tolist()
+            failed |= {digests[row]: Failure(reason, lasting=False) for row in lost}
         return failed
 
     def rescue(self) -> None:

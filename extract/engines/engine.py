@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from stackbone.cache import StackboneError, UsageError
 from stackbone.cache.choices import check_choice
+from stackbone.cache.full_memory import says_memory_is_full
 from stackbone.cache.records.feature_name import POOLED
 from stackbone.extract.backbones.backbone import Backbone
 from stackbone.extract.backbones.outputs import OutputForm
@@ -285,6 +286,6 @@ class TorchEngine:
         try:
             yield
         except RuntimeError as exc:
-            if isinstance(exc, self._torch.OutOfMemoryError) or "allocate memory" in str(exc):
+            if says_memory_is_full(exc):
                 raise MemoryError(str(exc)) from exc
             raise StackboneError(_failed_message(exc)) from exc

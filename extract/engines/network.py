@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from stackbone.cache import UsageError, WeightsError
+from stackbone.cache.full_memory import says_memory_is_full
 from stackbone.extract.backbones.backbone import Backbone, SteeredBy
 from stackbone.extract.backbones.weights import Weights
 from stackbone.extract.methods.method import load_parameters, rebuild_method
@@ -61,7 +62,7 @@ def _try_steered(network: FeatureNetwork, backbone: Backbone, by: SteeredBy) -> 
         with torch.inference_mode():
             network(torch.zeros((1, height, width, 3), dtype=torch.uint8))
     except (AssertionError, RuntimeError, ValueError) as exc:  # each of timm's layers refuses in its own way
-        if isinstance(exc, torch.OutOfMemoryError) or "allocate memory" in str(exc):
+        if says_memory_is_full(exc):
             raise MemoryError(str(exc)) from exc
         message = (
             f"{by.path} does not steer {by.plain}: its network does not take images of {width} x {height} pixels "

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from stackbone.cache import ModelError
 from stackbone.cache.disk.onnx_form import MOST_BYTES, OPSET, ROWS
+from stackbone.cache.full_memory import says_memory_is_full
 from stackbone.cache.records.feature_name import MAP
 from stackbone.cache.records.views import MIRROR
 from stackbone.cache.text import printable
@@ -138,7 +139,7 @@ def _trace(name: str, network: PixelNetwork, pixels: Tensor, outputs: Sequence[s
     except (MemoryError, OSError):  # of the machine: a full disk says nothing of the network
         raise
     except Exception as exc:  # each operator without a counterpart fails in its own way
-        if "allocate memory" in str(exc):
+        if says_memory_is_full(exc):
             raise MemoryError(str(exc)) from exc
         reason = printable(str(exc).strip().split("\n")[0])
         message = f"{name} cannot be written as ONNX (torch: {type(exc).__name__}: {reason}). {_WAY_OUT}"

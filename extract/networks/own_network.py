@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from stackbone.cache import UsageError, WeightsError
+from stackbone.cache.full_memory import says_memory_is_full
 from stackbone.cache.text import printable, typed
 from stackbone.extract.backbones.backbone import Backbone
 from stackbone.extract.backbones.own_file import OPTION, read_module
@@ -103,9 +104,9 @@ def _guarded(call: Callable[[], _T], what: str, hint: str) -> _T:
             return call()
     except MemoryError:
         raise
-    except torch.OutOfMemoryError as exc:
-        raise MemoryError(str(exc)) from exc
     except (Exception, SystemExit) as exc:
+        if isinstance(exc, RuntimeError) and says_memory_is_full(exc):  # torch's; a message of others may say anything
+            raise MemoryError(str(exc)) from exc
         reason = printable(str(exc).strip().split("\n")[0])
         message = f"{what} ({type(exc).__name__}: {reason}{_place(exc)}). {hint}"
         raise UsageError(message) from exc

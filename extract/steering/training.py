@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from torch.nn.utils import skip_init
 
 from stackbone.cache import StackboneError
+from stackbone.cache.full_memory import says_memory_is_full
 from stackbone.cache.progress import Progress
 from stackbone.cache.trainings.checkpoints import load_checkpoint, save_checkpoint, warn_unsound
 from stackbone.extract.methods.method import HEAD, RECIPES, steering_parameters
@@ -120,7 +121,7 @@ class Trainer:
                 _log.warning(message, done, in_all, checkpoint)
             raise
         except RuntimeError as exc:  # torch has one type for all its errors
-            if isinstance(exc, torch.OutOfMemoryError) or "allocate memory" in str(exc):
+            if says_memory_is_full(exc):
                 message = (
                     f"there is not enough memory for {self._options.batch_size} images at once on {self._device}. "
                     "Lower --batch-size"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,7 +45,7 @@ def run_in_batches(
                 solve(left[:size])
         except DeviceFullError as exc:
             if size == 1:
-                raise full(arithmetic, exc) from exc
+                raise _full(arithmetic, exc) from exc
         else:
             left = left[size:]
             continue
@@ -58,8 +59,23 @@ def run_in_batches(
         )
 
 
-def full(arithmetic: Arithmetic, exc: DeviceFullError) -> StackError:
-    """Return the error of a device that has not the memory for the smallest part of a fit."""
+@contextmanager
+def smallest_part(arithmetic: Arithmetic) -> Iterator[None]:
+    """Say of what cannot be made smaller that a device has not the memory for it.
+
+    Raises
+    ------
+    StackError
+        If its device is full.
+    """
+    try:
+        with arithmetic.within_memory():
+            yield
+    except DeviceFullError as exc:
+        raise _full(arithmetic, exc) from exc
+
+
+def _full(arithmetic: Arithmetic, exc: DeviceFullError) -> StackError:
     message = (
         f"the memory of {arithmetic.name} is full ({exc}), and the fit cannot be made smaller. End other programs on "
         "it, or use --device cpu; scores that were computed are kept"

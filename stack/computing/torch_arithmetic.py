@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from stackbone.cache.full_memory import says_memory_is_full
 from stackbone.stack.computing.arithmetic import Arithmetic, Array, DeviceFullError, Doubles
 
 
@@ -104,10 +105,12 @@ class TorchArithmetic(Arithmetic):
 
     @contextmanager
     def within_memory(self) -> Iterator[None]:
-        """Turn torch's error of a full device into `DeviceFullError`."""
+        """Turn the errors of a full device, torch's and those of the libraries below it, into `DeviceFullError`."""
         try:
             yield
-        except torch.OutOfMemoryError as exc:
+        except RuntimeError as exc:
+            if not says_memory_is_full(exc):
+                raise
             raise DeviceFullError(str(exc).splitlines()[0]) from exc
 
     def _host(self, values: Array) -> Doubles:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from stackbone.cache.errors import UsageError
 from stackbone.stack.computing.arithmetic import HOST, Arithmetic, chosen_arithmetic
-from stackbone.stack.computing.batches import run_in_batches
+from stackbone.stack.computing.batches import run_in_batches, smallest_part
 from stackbone.stack.solvers.checks import check_subsets, check_weights, warn_unproved
 from stackbone.stack.solvers.large.streamed import TIGHTER, StreamedDesign
 from stackbone.stack.solvers.lbfgs import minimise
@@ -227,7 +227,8 @@ class LinearPath:
         for group in left:
             bounds[group] = self._solve_alone(int(group), c, _MOST_WORK / len(left))
         warn_unproved(c, bounds, promised, self.iterations)
-        return [self._map(subset) for subset in range(len(self._fitted))]
+        with smallest_part(self._arithmetic):
+            return [self._map(subset) for subset in range(len(self._fitted))]
 
     @property
     def _aim(self) -> float:
@@ -244,7 +245,8 @@ class LinearPath:
         """Solve one problem in double precision, from where it is, and return the bound on its gap."""
         subset = self._subset_of[group]
         rows = np.flatnonzero(self._fitted[subset])
-        features, shift = self._design.alone(int(subset), rows)
+        with smallest_part(self._arithmetic):
+            features, shift = self._design.alone(int(subset), rows)
         offset = None if self._start is None else self._start[self._class_of[group]][:, rows].astype(np.float64)
         found = solve_alone(
             features,

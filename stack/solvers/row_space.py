@@ -14,8 +14,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.stack.computing.arithmetic import HOST, Arithmetic, Array, DeviceFullError
-from stackbone.stack.computing.batches import full
+from stackbone.stack.computing.arithmetic import HOST, Arithmetic, Array
+from stackbone.stack.computing.batches import smallest_part
 from stackbone.stack.solvers.design import Doubles, Floats, StandardisedDesign, moments, newton_direction
 from stackbone.stack.solvers.large.streamed import StreamedDesign, is_large
 from stackbone.stack.solvers.losses import Groups
@@ -82,20 +82,17 @@ def make_design(
         kind = RowSpaceDesign
     elif is_large(len(rows), x.shape[1]) and arithmetic is HOST:
         kind = StreamedDesign
-    try:
-        with arithmetic.within_memory():
-            return kind(
-                x,
-                rows,
-                fitted if weights is None else fitted * weights,
-                standardise=standardise,
-                moderation=moderation,
-                free_intercept=free_intercept,
-                parts=parts,
-                arithmetic=arithmetic,
-            )
-    except DeviceFullError as exc:
-        raise full(arithmetic, exc) from exc
+    with smallest_part(arithmetic):
+        return kind(
+            x,
+            rows,
+            fitted if weights is None else fitted * weights,
+            standardise=standardise,
+            moderation=moderation,
+            free_intercept=free_intercept,
+            parts=parts,
+            arithmetic=arithmetic,
+        )
 
 
 class RowSpaceDesign:

@@ -10,11 +10,13 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 from stackbone.cache import CacheError, CorruptFileError, FeatureStore, ImageError, UsageError, WeightsError
@@ -25,15 +27,16 @@ from stackbone.cache.upkeep.verify import verify
 from stackbone.extract import ExtractReport, open_dataset
 from stackbone.extract.backbones.backbone import BACKBONES
 from stackbone.extract.backbones.weights import Weights, find_weights, random_weights
-from stackbone.extract.embedding import pipeline, sizes
+from stackbone.extract.embedding import pipeline, plan, sizes
 from stackbone.extract.embedding import run as run_module
 from stackbone.extract.embedding.indexing import preview
-from stackbone.extract.engines.engine import make_engine
+from stackbone.extract.engines.engine import Engine, make_engine
 from stackbone.extract.images.budget import DecodingBudget
 from stackbone.extract.images.decode import apply_transform, decode, decoded
 from stackbone.extract.steering_files import choice
 from tests.made.caches import on_disk
 from tests.made.checkout import ROOT
+from tests.made.engines import BlockMeans
 from tests.made.photos import write_photos
 
 LITES = "efficientnet_lite0,efficientnet_lite1"
@@ -390,6 +393,27 @@ def test_a_retried_image_that_can_be_read_now_is_embedded(
     retried = run(photos, retry_failed=True)
     assert (retried.failures, retried.n_embedded) == ([], 1)
     assert counts == {"efficientnet_lite0": 12}
+
+
+def test_what_half_precision_cannot_hold_another_precision_embeds(
+    photos: Path, store: FeatureStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Overflowing(BlockMeans):
+        def features(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+            found = super().features(pixels)
+            found[0] = np.inf
+            return found
+
+    def make(_backbone: object, _weights: object, _engine: str, _device: str, precision: str, **_: object) -> Engine:
+        return Overflowing() if precision == "fp16" else BlockMeans()
+
+    monkeypatch.setattr(plan, "make_engine", make)
+    extract = partial(run_module.extract, open_dataset(photos), "efficientnet_lite0", store, random_seed=0)
+    half = extract(precision="fp16")
+    reason = "efficientnet_lite0 gave features that are not finite (fp16)"  # the first image of each batch of four
+    assert [said for _, said in half.failures] == [reason] * 3
+    full = extract(precision="fp32")
+    assert (full.failures, full.backbones[0].n_embedded) == ([], 12)
 
 
 def test_unreadable_files_are_recorded_and_read_once_they_can_be(

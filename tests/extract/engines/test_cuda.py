@@ -48,6 +48,9 @@ def test_what_is_launched_is_what_is_embedded(on_cpu: TorchEngine) -> None:
     ("error", "expected"),
     [
         (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9.00 GiB"), MemoryError),
+        (RuntimeError("CUDA error: out of memory"), MemoryError),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"), MemoryError),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), MemoryError),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory"), MemoryError),
         (RuntimeError("CUDA error: an illegal memory access was encountered"), StackboneError),
     ],

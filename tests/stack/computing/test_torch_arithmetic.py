@@ -10,7 +10,14 @@ import torch
 from sklearn.preprocessing import StandardScaler
 
 from stackbone.cache.errors import StackError
-from stackbone.stack.computing.arithmetic import HOST, Arithmetic, Array, chosen_arithmetic, computing_with
+from stackbone.stack.computing.arithmetic import (
+    HOST,
+    Arithmetic,
+    Array,
+    DeviceFullError,
+    chosen_arithmetic,
+    computing_with,
+)
 from stackbone.stack.computing.torch_arithmetic import TorchArithmetic
 from stackbone.stack.fitting.fits import FitCounter, run_fits
 from stackbone.stack.learners.labels.label_path import LabelPath
@@ -165,6 +172,35 @@ def test_a_device_that_is_too_small_is_an_error_with_a_way_out(device: SmallDevi
     x, codes = photos()
     with pytest.raises(StackError, match=r"memory of gpu:0 is full \(CUDA out of memory.*use --device cpu"):
         solve(device, x, codes, 4, thirds(len(x)), c=0.1, loss="log", standardise=True)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "CUDA error: out of memory",
+        "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`",
+        "cusolver error: CUSOLVER_STATUS_ALLOC_FAILED",
+    ],
+)
+def test_a_full_device_is_known_by_the_words_of_every_library(message: str) -> None:
+    with pytest.raises(DeviceFullError, match=message.split(" when", maxsplit=1)[0]), ON_TORCH.within_memory():
+        raise RuntimeError(message)
+
+
+@pytest.mark.parametrize(("step", "c", "tol", "max_iter"), [("alone", 100.0, 1e-12, 2), ("unfold", 0.1, 1e-6, 1000)])
+def test_a_device_that_is_full_after_the_batches_is_an_error_with_a_way_out(
+    monkeypatch: pytest.MonkeyPatch, step: str, c: float, tol: float, max_iter: int
+) -> None:
+    def fail(*_: object) -> None:
+        message = "CUDA out of memory. Tried to allocate 3.00 GiB"
+        raise torch.OutOfMemoryError(message)
+
+    x, codes = photos()
+    with computing_with(ON_TORCH):
+        path = LinearPath(x, codes, 4, thirds(len(x)), loss="log", standardise=True, tol=tol, max_iter=max_iter)
+    monkeypatch.setattr(type(path._design), step, fail)
+    with pytest.raises(StackError, match=r"memory of cpu is full \(CUDA out of memory.*use --device cpu"):
+        path.solve(c)
 
 
 def test_other_errors_of_a_device_are_no_matter_of_memory() -> None:
