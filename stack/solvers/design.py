@@ -18,12 +18,11 @@ from stackbone.stack.computing.arithmetic import HOST, Arithmetic, Array
 from stackbone.stack.solvers.losses import Groups
 from stackbone.stack.solvers.rows import Matrix
 from stackbone.stack.solvers.scales import ColumnParts
-from stackbone.stack.solvers.spectrum import Spectrum
+from stackbone.stack.solvers.spectrum import Spectrum, newton_direction
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 
-_WELL_CONDITIONED = 1e5  # curvature times squared length of a row, up to which products in float32 will do
 _ROWS = 1024  # rows converted to float64 at a time
 
 
@@ -224,43 +223,6 @@ class StandardisedDesign:
         """Return ``(width, dim)`` coefficients for raw features, ``(width,)`` intercepts, and the mean of these."""
         coef = u[:, :-1] * (self.arithmetic.numbers(self._scales[subset]).astype(np.float64) / self._std)
         return coef, u[:, -1] - u[:, :-1] @ self._exact[subset], self._mean
-
-
-def newton_direction(block: Array, g: Array, curvature: float | Array, arithmetic: Arithmetic = HOST) -> Array:
-    """Solve ``(I + blockᵀ diag(curvature) block) v = g`` by the Woodbury identity.
-
-    Parameters
-    ----------
-    block : Array
-        ``(n_curved, n_coefficients)`` float32 rows where the loss is curved.
-    g : Array
-        ``(n_coefficients,)`` float32 gradient.
-    curvature : float or Array
-        The loss's second derivative in these rows, the same in all or ``(n_curved,)``.
-    arithmetic : Arithmetic
-        What they are arrays of.
-
-    Returns
-    -------
-    Array
-        As `g`.
-    """
-    if len(block) == 0:
-        return g
-    xp, doubles = arithmetic.xp, arithmetic.doubles
-    wide = block
-    if (curvature * xp.einsum("nd,nd->n", block, block)).max() > _WELL_CONDITIONED:
-        wide, g = doubles(block), doubles(g)
-    system = doubles(wide @ wide.T)
-    diagonal = arithmetic.array(np.arange(len(system)))
-    system[diagonal, diagonal] += 1 / curvature
-    right = doubles(wide @ g)
-    try:
-        weights = arithmetic.solve(system, right)
-    except np.linalg.LinAlgError:  # rows so long that 1 / curvature is lost in their rounding
-        system[diagonal, diagonal] += len(system) * np.finfo(np.float64).eps * system.diagonal().max()
-        weights = arithmetic.solve(system, right)
-    return arithmetic.singles(g) - arithmetic.singles(weights) @ block
 
 
 def moments(

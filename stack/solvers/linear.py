@@ -24,7 +24,7 @@ from stackbone.stack.solvers.lbfgs import minimise
 from stackbone.stack.solvers.losses import LogisticLoss, Loss, SoftmaxLoss, SquaredHingeLoss
 from stackbone.stack.solvers.newton import MAX_STEPS, solve_alone
 from stackbone.stack.solvers.row_space import make_design
-from stackbone.stack.solvers.rows import Matrix, pieces
+from stackbone.stack.solvers.rows import Matrix, pieces, taking_part
 from stackbone.stack.solvers.scales import ColumnParts
 
 Doubles = NDArray[np.float64]
@@ -91,11 +91,11 @@ class LinearPath:
     rest, ½‖w‖² + ½b² + C Σ max(0, 1 - y·z)² with y = ±1; for two classes its one problem, with outputs (-z, z).
 
     The solver is `lbfgs`, preconditioned as `design` tells, or, where rows are few beside columns, `row_space`. All
-    sums over classes and features run in
-    float32, those of the objective in float64. A fit that this leaves without a proof of being near its minimum goes on
-    alone, in float64, by `stack.solvers.newton`, where its subset is small enough (up to 2**26 values), and for some
-    minutes at most: what is then not proved is named in a warning. It computes where
-    `stack.computing.arithmetic.chosen_arithmetic` says when it is made; what goes on alone does so on the CPU.
+    sums over classes and features run in float32, those of the objective in float64. A fit that this leaves without a
+    proof of being near its minimum goes on alone, in float64, by `stack.solvers.newton`, where its subset is small
+    enough (up to 2**26 values), and for some minutes at most: what is then not proved is named in a warning. It
+    computes where `stack.computing.arithmetic.chosen_arithmetic` says when it is made; what goes on alone does so on
+    the CPU.
 
     Parameters
     ----------
@@ -153,11 +153,8 @@ class LinearPath:
         max_iter: int = MAX_ITER,
     ) -> None:
         check_subsets(codes, n_classes, subsets)
-        rows = np.unique(np.concatenate(subsets))
+        rows, self._fitted = taking_part(subsets)
         self._codes = codes[rows]
-        self._fitted = np.zeros((len(subsets), len(rows)), dtype=np.bool_)
-        for fitted, subset in zip(self._fitted, subsets, strict=True):
-            fitted[np.searchsorted(rows, subset)] = True
         self._weights = None if weights is None else check_weights(weights, len(codes), rows)
         self._n_classes, self._kind, self._tol, self._max_iter = n_classes, loss, tol, max_iter
         problems = 1 if loss == "log" or n_classes == 2 else n_classes

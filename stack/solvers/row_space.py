@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 
 from stackbone.stack.computing.arithmetic import HOST, Arithmetic, Array
 from stackbone.stack.computing.batches import smallest_part
-from stackbone.stack.solvers.design import Doubles, Floats, StandardisedDesign, moments, newton_direction
+from stackbone.stack.solvers.design import Doubles, Floats, StandardisedDesign, moments
 from stackbone.stack.solvers.large.streamed import StreamedDesign, is_large
 from stackbone.stack.solvers.losses import Groups
 from stackbone.stack.solvers.rows import Matrix
 from stackbone.stack.solvers.scales import ColumnParts
+from stackbone.stack.solvers.spectrum import newton_direction
 
 _MOST_VALUES = 2**22  # of all subsets' bases, and of the matrices of all problems
 _WIDER = 2  # times as many columns as rows, for the basis to be worth its price
@@ -212,7 +213,7 @@ class RowSpaceDesign:
         return features[rows], np.zeros(self.n_coefficients - 1)
 
     def newton(self, g: Array, group: int, rows: Array, curvature: float | Array) -> Array:
-        """Solve with the Hessian of one group, curved in these rows alone: see `design.newton_direction`."""
+        """Solve with the Hessian of one group, curved in these rows alone: see `newton_direction`."""
         return newton_direction(self._matrix[group, rows], g, curvature, self.arithmetic)
 
     def unfold(self, u: Doubles, subset: int) -> tuple[Doubles, Doubles, Doubles]:

@@ -65,6 +65,15 @@ def some_rows(x: Matrix, rows: NDArray[np.int64]) -> Matrix:
     return x.take(rows) if isinstance(x, Rows) else x[rows]
 
 
+def taking_part(subsets: Sequence[NDArray[np.int64]]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return the ascending rows that are in any subset, and ``(n_subsets, n_rows)`` which of them each has."""
+    rows = np.unique(np.concatenate(subsets))
+    fitted = np.zeros((len(subsets), len(rows)), dtype=np.bool_)
+    for own, subset in zip(fitted, subsets, strict=True):
+        own[np.searchsorted(rows, subset)] = True
+    return rows, fitted
+
+
 def pieces(x: Matrix) -> Iterator[tuple[slice, NDArray[np.float32]]]:
     """Yield ``(m, dim)`` pieces of a matrix with the positions of their rows."""
     for start in range(0, len(x), _PIECE):

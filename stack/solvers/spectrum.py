@@ -1,4 +1,8 @@
-"""The spectrum of a matrix's second moments, by which the linear solvers precondition."""
+"""Systems with the Hessian of linear classifiers: near enough by a spectrum, or exact where few rows are curved.
+
+The spectrum of the matrix's second moments preconditions every problem; where a loss is curved in few rows alone,
+Newton's own direction comes from a system as large as there are of these.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,8 @@ FULL_RANK = 1024
 
 SKETCH_RANK = 256
 """Eigenpairs of the preconditioner where it does not know all."""
+
+_WELL_CONDITIONED = 1e5  # curvature times squared length of a row, up to which products in float32 will do
 
 
 class Spectrum:
@@ -104,3 +110,40 @@ class Spectrum:
         if self._offset is not None:
             v[:-1] += self._offset[:, None] * v[-1]
         return v
+
+
+def newton_direction(block: Array, g: Array, curvature: float | Array, arithmetic: Arithmetic = HOST) -> Array:
+    """Solve ``(I + blockᵀ diag(curvature) block) v = g`` by the Woodbury identity.
+
+    Parameters
+    ----------
+    block : Array
+        ``(n_curved, n_coefficients)`` float32 rows where the loss is curved.
+    g : Array
+        ``(n_coefficients,)`` float32 gradient.
+    curvature : float or Array
+        The loss's second derivative in these rows, the same in all or ``(n_curved,)``.
+    arithmetic : Arithmetic
+        What they are arrays of.
+
+    Returns
+    -------
+    Array
+        As `g`.
+    """
+    if len(block) == 0:
+        return g
+    xp, doubles = arithmetic.xp, arithmetic.doubles
+    wide = block
+    if (curvature * xp.einsum("nd,nd->n", block, block)).max() > _WELL_CONDITIONED:
+        wide, g = doubles(block), doubles(g)
+    system = doubles(wide @ wide.T)
+    diagonal = arithmetic.array(np.arange(len(system)))
+    system[diagonal, diagonal] += 1 / curvature
+    right = doubles(wide @ g)
+    try:
+        weights = arithmetic.solve(system, right)
+    except np.linalg.LinAlgError:  # rows so long that 1 / curvature is lost in their rounding
+        system[diagonal, diagonal] += len(system) * np.finfo(np.float64).eps * system.diagonal().max()
+        weights = arithmetic.solve(system, right)
+    return arithmetic.singles(g) - arithmetic.singles(weights) @ block

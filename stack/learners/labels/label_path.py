@@ -18,7 +18,7 @@ from stackbone.stack.solvers.checks import check_weights
 from stackbone.stack.solvers.linear import MAX_ITER, TOL, LinearMap, LinearPath
 from stackbone.stack.solvers.losses import LogisticLoss, Loss
 from stackbone.stack.solvers.row_space import make_design
-from stackbone.stack.solvers.rows import Matrix
+from stackbone.stack.solvers.rows import Matrix, taking_part
 
 _EVERY_ROW = slice(None)
 
@@ -59,11 +59,8 @@ class LabelPath(LinearPath):
         max_iter: int = MAX_ITER,
     ) -> None:
         _check_sides(presence, subsets)
-        rows = np.unique(np.concatenate(subsets))
+        rows, self._fitted = taking_part(subsets)
         self._presence = presence[rows] == 1
-        self._fitted = np.zeros((len(subsets), len(rows)), dtype=np.bool_)
-        for fitted, subset in zip(self._fitted, subsets, strict=True):
-            fitted[np.searchsorted(rows, subset)] = True
         self._weights = None if weights is None else check_weights(weights, len(presence), rows)
         self._n_classes = presence.shape[1]
         self._kind, self._prior, self._start = "log", None, None

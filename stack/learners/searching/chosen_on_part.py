@@ -30,7 +30,7 @@ LEAST = 20
 """Rows of a class in an inner fold that take part, however small their share, where there is room for so many."""
 
 
-def part_to_choose_on(y: NDArray[np.int64] | NDArray[np.int8], folds: Sequence[Fold], dim: int) -> Rows | None:
+def part_to_choose_on(y: NDArray[np.integer], folds: Sequence[Fold], dim: int) -> Rows | None:
     """Return the ascending rows that C is chosen on; None for all of them, as of every fit that is not streamed.
 
     They are at most `MOST_VALUES` // `dim`, or one of each class (of each side of a label) for each inner fold that
@@ -38,7 +38,7 @@ def part_to_choose_on(y: NDArray[np.int64] | NDArray[np.int8], folds: Sequence[F
 
     Parameters
     ----------
-    y : NDArray[np.int64] or NDArray[np.int8]
+    y : NDArray[np.integer]
         ``(n,)`` class codes of the training part; or ``(n, n_labels)``, 1 where a row has a label, else 0.
     folds : sequence of Fold
         Its inner folds; no row is in more than one test part.
@@ -77,7 +77,7 @@ def _places(n: int, folds: Sequence[Fold]) -> Rows:
     return places
 
 
-def _of_classes(y: Rows, places: Rows, drawn: Rows, most: int) -> Rows:
+def _of_classes(y: NDArray[np.integer], places: Rows, drawn: Rows, most: int) -> Rows:
     """Return rows of every class in every place: the largest share that leaves them at most so many."""
     cell = y * (int(places.max()) + 1) + places
     order = drawn[np.argsort(cell[drawn], kind="stable")]
@@ -92,10 +92,11 @@ def _of_classes(y: Rows, places: Rows, drawn: Rows, most: int) -> Rows:
 
 
 def _taken(sizes: Rows, share: float, least: int) -> Rows:
-    return np.maximum(np.floor(share * sizes).astype(np.int64), np.minimum(sizes, least))
+    taken: Rows = np.maximum(np.floor(share * sizes).astype(np.int64), np.minimum(sizes, least))
+    return taken
 
 
-def _of_labels(presence: NDArray[np.int8], places: Rows, drawn: Rows, most: int) -> Rows:
+def _of_labels(presence: NDArray[np.integer], places: Rows, drawn: Rows, most: int) -> Rows:
     """Return rows with and without every label in every place, and others as they come, up to so many."""
     least = LEAST
     chosen = _both_sides(presence, places, drawn, least)
@@ -106,7 +107,7 @@ def _of_labels(presence: NDArray[np.int8], places: Rows, drawn: Rows, most: int)
     return np.concatenate([np.flatnonzero(chosen), others[: max(0, most - int(chosen.sum()))]])
 
 
-def _both_sides(presence: NDArray[np.int8], places: Rows, drawn: Rows, least: int) -> NDArray[np.bool_]:
+def _both_sides(presence: NDArray[np.integer], places: Rows, drawn: Rows, least: int) -> NDArray[np.bool_]:
     """Return ``(n,)`` which rows to take for this many of either side of every label in every place, few beyond."""
     n, n_places = len(places), int(places.max()) + 1
     chosen = np.zeros(n, np.bool_)

@@ -13,7 +13,9 @@ from stackbone.stack import evaluate, stratified_folds
 from stackbone.stack.evaluation.score_cache import ScoreCache
 from stackbone.stack.folds.fold import Fold
 from stackbone.stack.folds.folds import inner_folds
-from stackbone.stack.learners.bases.lr import LEARNER, score_classes
+from stackbone.stack.learners.bases import ovr
+from stackbone.stack.learners.bases.lr import C_GRID, LEARNER, score_classes
+from stackbone.stack.learners.bases.ovr import score_labels
 from stackbone.stack.learners.linear_meta import within
 from stackbone.stack.learners.options import StackOptions
 from stackbone.stack.learners.searching import chosen_on_part
@@ -191,3 +193,76 @@ def test_only_a_large_fit_that_chooses_has_the_part_in_its_settings() -> None:
     assert LEARNER.size_settings(rows + 1, 2048, asked) == part
     assert LEARNER.size_settings(rows + 1, 2048, given) == {}
     assert LEARNER.of_parts((1024, 1024)).size_settings(rows + 1, 2048, given) == part
+
+
+def labelled() -> tuple[NDArray[np.float32], NDArray[np.int8], list[Fold]]:
+    """Return features of a common label, one that nearly every row has, a rare one and one of the rarest rows."""
+    rng = np.random.default_rng(0)
+    presence = (rng.random((3000, 4)) < [0.4, 0.98, 0.02, 0.5]).astype(np.int8)
+    presence[:, 3] &= presence[:, 2]
+    x = rng.standard_normal((3000, 12)) + 0.4 * presence @ rng.standard_normal((4, 12))
+    return x.astype(np.float32), presence, [Fold.testing(np.arange(fold, 3000, 3), 3000) for fold in range(3)]
+
+
+@pytest.mark.usefixtures("small_is_large")
+@pytest.mark.parametrize("n_rows", [900, 100, 20])
+def test_the_part_has_both_sides_of_every_label_in_every_fold(monkeypatch: pytest.MonkeyPatch, n_rows: int) -> None:
+    monkeypatch.setattr(chosen_on_part, "MOST_VALUES", n_rows * 12)
+    _, presence, folds = labelled()
+    rows = part_to_choose_on(presence, folds, 12)
+    assert rows is not None
+    assert (np.diff(rows) > 0).all()
+    assert len(rows) == n_rows
+    for fold in folds:
+        tested = np.intersect1d(rows, fold.test)
+        for side in (0, 1):
+            there, taken = ((presence[part] == side).sum(axis=0) for part in (fold.test, tested))
+            assert (taken >= np.minimum(there, LEAST if n_rows == 900 else 1)).all()
+    common = presence[rows, 0].mean()
+    assert n_rows < 900 or abs(common - presence[:, 0].mean()) < 0.05
+
+
+@pytest.mark.usefixtures("small_is_large")
+@pytest.mark.parametrize("by_precision", [True, False])
+@pytest.mark.parametrize("weighted", [True, False])
+def test_a_large_fit_of_several_labels_is_that_of_all_rows_with_the_c_of_the_part(
+    *, by_precision: bool, weighted: bool
+) -> None:
+    x, presence, folds = labelled()
+    weights = np.random.default_rng(1).uniform(0.5, 2, len(x)) if weighted else None
+    few = part_to_choose_on(presence, folds, 12)
+    assert few is not None
+    rows = Rows([x], np.arange(len(x)))
+    with pytest.warns(UserWarning, match=rf"C was chosen on {len(few)} of 3,000 training rows"):
+        found = score_labels(rows, presence, x[:50], folds, C_GRID, row_weights=weights, by_precision=by_precision)
+    of_few = None if weights is None else weights[few]
+    inner = [within(few, fold) for fold in folds]
+    of_part = score_labels(x[few], presence[few], x[:50], inner, C_GRID, row_weights=of_few, by_precision=by_precision)
+    assert found.chosen == of_part.chosen
+    best = np.full(4, np.inf)
+    for c in C_GRID:  # each label has the scores of one C, of all rows
+        expected = score_labels(x, presence, x[:50], folds, [c], row_weights=weights)
+        differs = [
+            np.abs(a - b).max(axis=0)
+            for a, b in ((found.out_of_fold, expected.out_of_fold), (found.test, expected.test))
+        ]
+        best = np.minimum(best, np.maximum(*differs))
+    assert (best < 5e-3).all()
+    assert found.thresholds is not None
+
+
+@pytest.mark.usefixtures("small_is_large")
+def test_a_large_fit_of_several_labels_with_a_c_that_was_given_chooses_nothing() -> None:
+    x, presence, folds = labelled()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = score_labels(Rows([x], np.arange(len(x))), presence, x[:50], folds, [0.1])
+    assert found.chosen == pytest.approx(0.1)
+    assert not np.isnan(found.out_of_fold).any()
+
+
+def test_settings_of_several_labels_have_the_part_where_one_is_chosen_on() -> None:
+    rows, part = streamed.LARGE // 2048, {"chosen_on": [chosen_on_part.MOST_VALUES, LEAST]}
+    assert ovr.LEARNER.size_settings(rows, 2048, StackOptions()) == {}
+    assert ovr.LEARNER.size_settings(rows + 1, 2048, StackOptions()) == part
+    assert ovr.LEARNER.size_settings(rows + 1, 2048, StackOptions(c=0.1)) == {}

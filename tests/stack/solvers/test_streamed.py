@@ -9,7 +9,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from stackbone.stack.solvers import design
+from stackbone.stack.folds.fold import Fold
+from stackbone.stack.learners.bases.ovr import score_labels
+from stackbone.stack.learners.labels.label_path import LabelPath
+from stackbone.stack.learners.searching import chosen_on_part
+from stackbone.stack.solvers import design, rows
 from stackbone.stack.solvers.large import streamed
 from stackbone.stack.solvers.large.streamed import StandardisedRows, StreamedDesign
 from stackbone.stack.solvers.linear import LinearPath
@@ -76,14 +80,14 @@ def test_a_streamed_fit_is_the_plain_one(
 def test_products_are_those_of_the_whole_matrix(monkeypatch: pytest.MonkeyPatch) -> None:
     x, _ = made(3)
     monkeypatch.setattr(streamed, "_BLOCK_VALUES", 100 * DIM)  # many blocks, the last a short one
-    rows = np.flatnonzero(np.arange(N) % 4 != 1)
-    mean, std = x[rows].mean(axis=0), np.maximum(x[rows].std(axis=0), np.float32(1e-3))
-    matrix = StandardisedRows(x, rows, mean, std)
-    whole = np.hstack([(x[rows] - mean) / std, np.ones((len(rows), 1))])
+    taken = np.flatnonzero(np.arange(N) % 4 != 1)
+    mean, std = x[taken].mean(axis=0), np.maximum(x[taken].std(axis=0), np.float32(1e-3))
+    matrix = StandardisedRows(x, taken, mean, std)
+    whole = np.hstack([(x[taken] - mean) / std, np.ones((len(taken), 1))])
     assert matrix.shape == whole.shape
     rng = np.random.default_rng(0)
     v = rng.standard_normal((7, DIM + 1), dtype=np.float32)
-    residual = rng.standard_normal((7, len(rows)), dtype=np.float32)
+    residual = rng.standard_normal((7, len(taken)), dtype=np.float32)
     np.testing.assert_allclose(matrix.decide(v), v @ whole.T, atol=1e-3)
     np.testing.assert_allclose(residual @ matrix, residual @ whole, atol=1e-3)
     np.testing.assert_allclose(matrix[np.array([5, 2])], whole[[5, 2]], atol=1e-3)
@@ -112,3 +116,58 @@ def test_a_streamed_fit_holds_no_copy_of_its_rows(monkeypatch: pytest.MonkeyPatc
     finally:
         tracemalloc.stop()
     assert peak < 0.6 * x.nbytes
+
+
+@pytest.mark.parametrize("standardise", [True, False])
+@pytest.mark.parametrize("weighted", [True, False])
+def test_streamed_fits_of_several_labels_are_the_plain_ones(
+    monkeypatch: pytest.MonkeyPatch, *, standardise: bool, weighted: bool
+) -> None:
+    x, y = made(4)
+    if not standardise:
+        x = x / np.abs(x).max(axis=0)
+    presence = np.stack([y == 0, y < 2, y != 3, np.arange(N) % 7 == 0], axis=1).astype(np.int8)
+    weights = np.random.default_rng(1).uniform(0.2, 3, N) if weighted else None
+    found = []
+    for large in (streamed.LARGE, 0):
+        monkeypatch.setattr(streamed, "LARGE", large)
+        path = LabelPath(
+            Rows([x], np.arange(N)),
+            presence,
+            subsets(N),
+            standardise=standardise,
+            moderation=8.0 if standardise else 0.0,
+            weights=weights,
+            tol=1e-9,
+        )
+        assert isinstance(path._design, StreamedDesign) == (large == 0)
+        maps = [*path.solve(0.01), *path.solve_some(0.3, np.array([True, False, True, False]))]
+        found.append([each.decide(x) for each in maps])
+    for plain, ours in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, plain, atol=2e-3 * np.abs(plain).max())
+    assert found[1][0].shape == (N, 4)
+    np.testing.assert_array_equal(found[1][0][:, 1], found[1][4][:, 1])  # which was not solved again
+
+
+@pytest.mark.filterwarnings("ignore:C was chosen on")
+@pytest.mark.parametrize("grid", [(0.01,), (0.001, 0.01)])
+def test_a_streamed_fit_of_several_labels_holds_no_copy_of_its_rows(
+    monkeypatch: pytest.MonkeyPatch, grid: tuple[float, ...]
+) -> None:
+    n, dim = 20_000, 200
+    x, y = made(3, n, dim)
+    presence = np.stack([y == 0, y != 1], axis=1).astype(np.int8)
+    monkeypatch.setattr(streamed, "LARGE", 3000 * dim)
+    monkeypatch.setattr(chosen_on_part, "MOST_VALUES", 2000 * dim)
+    monkeypatch.setattr(streamed, "_BLOCK_VALUES", 2**16)
+    monkeypatch.setattr(streamed, "_SEEN_VALUES", 2**18)
+    monkeypatch.setattr(design, "_ROWS", 256)
+    monkeypatch.setattr(rows, "_PIECE", 256)
+    folds = [Fold.testing(np.arange(n // 2), n), Fold.testing(np.arange(n // 2, n), n)]
+    tracemalloc.start()
+    try:
+        score_labels(Rows([x], np.arange(n)), presence, x[:5], folds, grid)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 0.45 * x.nbytes
