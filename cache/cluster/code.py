@@ -34,6 +34,7 @@ def bring_code() -> Callable[[], str | None]:
     entry = str(Path(__file__).resolve().parents[2] / "__init__.py")
     environment = {name: value for name, value in os.environ.items() if name in _ENVIRONMENT}
     hub, digest = _HUB, code_digest()
+    package, module = __name__.partition(".")[0], __name__
 
     def install() -> str | None:
         import importlib
@@ -53,14 +54,14 @@ def bring_code() -> Callable[[], str | None]:
         for name in environment.keys() - own:
             os.environ.setdefault(name, environment[name])
         try:
-            importlib.import_module("stackbone")
+            importlib.import_module(package)
         except ImportError as exc:
             return (
                 f"the machine {platform.node()} cannot import stackbone ({type(exc).__name__}: {exc}): install it "
                 f"there, or let that machine see {os.path.dirname(entry)}"
             )
         try:
-            same = importlib.import_module("stackbone.cache.cluster.code").code_digest() == digest
+            same = importlib.import_module(module).code_digest() == digest
         except (ImportError, AttributeError):  # an older one
             same = False
         if not same:

@@ -17,7 +17,7 @@ from stackbone.cache import StackboneError
 from stackbone.cache.records.feature_name import PLAIN
 from stackbone.extract.backbones.backbone import Backbone
 from stackbone.extract.embedding.filling import Filling
-from stackbone.extract.engines.engine import Engine, RunsAhead
+from stackbone.extract.engines.engine import Computed, Engine, RunsAhead
 
 _log = logging.getLogger(__name__)
 
@@ -39,19 +39,18 @@ class Failure:
     lasting: bool = True
 
 
-Wait = Callable[[], Sequence[NDArray[np.float32]]]
-"""Waits for the features of a batch, and gives them."""
+Wait = Callable[[], Computed]
+"""Waits for a batch, and gives what became of it."""
 
 
 @dataclass(frozen=True)
 class _Running:
-    """A batch that was started: whose it is, since when it runs, and what waits for its features."""
+    """A batch that was started: whose it is, and what waits for its features."""
 
     numbers: Sequence[int]
     views: Sequence[str]
     digests: Sequence[bytes]
     sizes: Sequence[tuple[int, int]]
-    started: float
     wait: Wait
 
 
@@ -75,7 +74,8 @@ class Embedder:
     n_run
         Passes of the network, one for each view of an image.
     start_seconds, embed_seconds, commit_seconds
-        Wall time spent on making the engine, while it was at work, and on writing shards.
+        Wall time spent on making the engine, by the network on its batches (on a GPU beside all else), and on writing
+        shards.
     """
 
     backbone: Backbone
@@ -92,7 +92,6 @@ class Embedder:
     _cut: set[bytes] = field(default_factory=set)
     _batch: list[tuple[int, str, bytes, NDArray[np.uint8], tuple[int, int]]] = field(default_factory=list)
     _running: _Running | None = None
-    _idle_since: float = 0.0
 
     @cached_property
     def lacking_of(self) -> dict[str, NDArray[np.bool_]]:
@@ -108,6 +107,11 @@ class Embedder:
         """(n,) bool: which of the n images that the pipeline goes through some of its feature sets lacks."""
         lacking: NDArray[np.bool_] = np.logical_or.reduce(list(self.lacking_of.values()))
         return lacking
+
+    @property
+    def runs_ahead(self) -> bool:
+        """Whether the network computes beside what the run does meanwhile."""
+        return isinstance(self._engine, RunsAhead) and self._engine.runs_ahead
 
     @property
     def n_uncommitted(self) -> int:
@@ -159,14 +163,13 @@ class Embedder:
         if not self._batch or self._engine is None:
             return {}
         numbers, views, digests, pixels, sizes = zip(*self._batch, strict=True)
-        started = time.perf_counter()
         size = self.batch_size or self._engine.batch_size
         n_more = max(0, size - len(pixels)) if self.fill_batches and self._engine.is_bound_to_batch else 0
         wait = self._launch(self._engine, np.stack([*pixels, *pixels[-1:] * n_more]))
         self._batch.clear()
         failed = self._take_in()
-        self._running = _Running(numbers, views, digests, sizes, started, wait)
-        return failed if isinstance(self._engine, RunsAhead) else self._take_in()
+        self._running = _Running(numbers, views, digests, sizes, wait)
+        return failed if self.runs_ahead else self._take_in()
 
     def finish(self) -> dict[bytes, Failure]:
         """Embed what is left, wait for all of it, and return what `run` does."""
@@ -178,10 +181,9 @@ class Embedder:
             return {}
         running, self._running = self._running, None
         numbers, views, digests, sizes = running.numbers, running.views, running.digests, running.sizes
-        results = [each[: len(digests)] for each in running.wait()]
-        now = time.perf_counter()
-        self.embed_seconds += now - max(running.started, self._idle_since)
-        self._idle_since = now
+        computed = running.wait()
+        results = [each[: len(digests)] for each in computed.features]
+        self.embed_seconds += computed.seconds
         self.n_run += len(digests)
         self._commit([each for each in self.fillings if not each.has_room(len(digests))])
         failed: dict[bytes, Failure] = {}
@@ -249,11 +251,15 @@ class Embedder:
 
 
 def _start(engine: Engine, pixels: NDArray[np.uint8]) -> Wait:
-    if isinstance(engine, RunsAhead):
+    if isinstance(engine, RunsAhead) and engine.runs_ahead:
         return engine.launch(pixels)
-    found = engine.embed(pixels)
-    return lambda: found
+    started = time.perf_counter()
+    features = engine.embed(pixels)
+    computed = Computed(features, time.perf_counter() - started)
+    return lambda: computed
 
 
-def _joined(waits: Sequence[Wait]) -> list[NDArray[np.float32]]:
-    return [np.concatenate(parts) for parts in zip(*(wait() for wait in waits), strict=True)]
+def _joined(waits: Sequence[Wait]) -> Computed:
+    done = [wait() for wait in waits]
+    features = [np.concatenate(parts) for parts in zip(*(each.features for each in done), strict=True)]
+    return Computed(features, sum(each.seconds for each in done))

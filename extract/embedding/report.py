@@ -47,6 +47,8 @@ class BackboneReport:
         Whether it took passes of its own all the same: no feature set before it is of its view.
     n_run
         Passes of the network in that time: one for each view of an image.
+    ran_meanwhile
+        Whether the network ran beside all else, as on a GPU.
     """
 
     backbone: str
@@ -58,6 +60,7 @@ class BackboneReport:
     shares_pass: bool = False
     n_run: int = 0
     is_other_view: bool = False
+    ran_meanwhile: bool = False
 
 
 def report_backbone(filling: Filling, embedder: Embedder | None, n_images: int) -> BackboneReport:
@@ -82,6 +85,7 @@ def report_backbone(filling: Filling, embedder: Embedder | None, n_images: int) 
         shares_pass=bool(at_work and at_work.fillings[0] is not filling),
         n_run=at_work.n_run if at_work else 0,
         is_other_view=of_view[0] is filling,
+        ran_meanwhile=bool(at_work and at_work.runs_ahead),
     )
 
 
@@ -246,11 +250,13 @@ class ExtractReport:
         """Return (what took time, seconds, share of the wall time) for people."""
         passes = [each for each in self.backbones if not each.shares_pass]
         wall = [(f"start {each.backbone}", each.start_seconds) for each in passes]
-        wall += [(f"run {each.backbone}", each.embed_seconds) for each in passes]
+        wall += [(f"run {each.backbone}", each.embed_seconds) for each in passes if not each.ran_meanwhile]
         wall += [("wait for pixels", self.profile.wait), ("commit", self.profile.commit)]
         wall.append(("list, digest and the rest", self.seconds - sum(seconds for _, seconds in wall)))
         rows = [[name, f"{seconds:.2f}", f"{seconds / self.seconds:.1%}"] for name, seconds in wall]
         threads = [(name, getattr(self.profile, name)) for name in ("read", "decode", "resize")]
+        beside = [(f"run {each.backbone}", each.embed_seconds) for each in passes if each.ran_meanwhile]
+        rows += [[f"{name}, on its device meanwhile", f"{seconds:.2f}", ""] for name, seconds in beside]
         return rows + [[f"{name}, in threads meanwhile", f"{seconds:.2f}", ""] for name, seconds in threads]
 
     def failure_lines(self) -> list[str]:

@@ -6,6 +6,7 @@ import importlib.util
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Protocol, runtime_checkable
 
@@ -70,11 +71,35 @@ class Engine(Protocol):
         ...
 
 
+@dataclass(frozen=True, eq=False)
+class Computed:
+    """What became of a batch.
+
+    Attributes
+    ----------
+    features
+        As of `Engine.embed`.
+    seconds
+        That the network took for it, whatever its caller did meanwhile.
+    """
+
+    features: Sequence[NDArray[np.float32]]
+    seconds: float
+
+
 @runtime_checkable
 class RunsAhead(Protocol):
-    """An engine that computes a batch while its caller goes on, as GPUs do."""
+    """An engine that can compute a batch while its caller goes on.
 
-    def launch(self, pixels: NDArray[np.uint8]) -> Callable[[], Sequence[NDArray[np.float32]]]:
+    Attributes
+    ----------
+    runs_ahead
+        Whether it does, as on a GPU.
+    """
+
+    runs_ahead: bool
+
+    def launch(self, pixels: NDArray[np.uint8]) -> Callable[[], Computed]:
         """Start what `Engine.embed` does, and return what waits for it.
 
         Raises
@@ -245,6 +270,7 @@ class TorchEngine:
 
         self._torch = torch
         self._device = pick_device(device)
+        self.runs_ahead = self._device.type == "cuda"
         if precision == "fp16" and self._device.type != "cuda":
             message = f"fp16 is for CUDA, and this is {self._device}. Use --precision bf16 or fp32"
             raise UsageError(message)
@@ -264,20 +290,23 @@ class TorchEngine:
             "pillow": PIL.__version__,
         }
 
-    def embed(self, pixels: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+    def embed(self, pixels: NDArray[np.uint8]) -> Sequence[NDArray[np.float32]]:
         """Return (B, n_columns) float32 for each output, of pixels (B, H, W, 3) uint8."""
-        return self.launch(pixels)()
+        return self.launch(pixels)().features
 
-    def launch(self, pixels: NDArray[np.uint8]) -> Callable[[], list[NDArray[np.float32]]]:
+    def launch(self, pixels: NDArray[np.uint8]) -> Callable[[], Computed]:
         """Start the same, which a GPU does by itself, and return what waits for it."""
         torch = self._torch
         autocast = torch.autocast(self._device.type, self._autocast, enabled=self._autocast is not None)
         with self._translated(), torch.inference_mode(), autocast:
-            wait = self._staging.from_device(self._network(self._staging.to_device(pixels)))
+            arriving = self._staging.to_device(pixels)
+            stopwatch = self._staging.stopwatch()
+            wait = self._staging.from_device(self._network(arriving))
+            seconds = stopwatch()
 
-        def result() -> list[NDArray[np.float32]]:
+        def result() -> Computed:
             with self._translated():
-                return wait()
+                return Computed(wait(), seconds())
 
         return result
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -34,6 +35,39 @@ class Staging:
         computing.wait_stream(self._arriving)
         batch.record_stream(computing)  # or its memory would be given out while the network still reads it
         return batch
+
+    def stopwatch(self) -> Callable[[], Callable[[], float]]:
+        """Start counting what the device computes from here on.
+
+        Called, what is returned stops that, and returns what gives the seconds: of a GPU between two marks among its
+        work, for which it waits, so that work before them and times without any do not count.
+        """
+        if self._arriving is None:
+            started = time.perf_counter()
+
+            def stop_clock() -> Callable[[], float]:
+                seconds = time.perf_counter() - started
+                return lambda: seconds
+
+            return stop_clock
+        first = self._mark()
+
+        def stop() -> Callable[[], float]:
+            last = self._mark()
+
+            def seconds() -> float:
+                last.synchronize()
+                milliseconds: float = first.elapsed_time(last)
+                return milliseconds / 1000
+
+            return seconds
+
+        return stop
+
+    def _mark(self) -> torch.cuda.Event:
+        mark = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+        mark.record(torch.cuda.current_stream(self._device))
+        return mark
 
     def from_device(self, features: Sequence[Tensor]) -> Callable[[], list[NDArray[np.float32]]]:
         """Return what waits for features, and gives them: until it is called, the device may still be at work."""

@@ -13,9 +13,13 @@ from numpy.typing import NDArray
 
 from stackbone.cache import FeatureStore, StackboneError
 from stackbone.extract.embedding.pipeline import embed_images
-from stackbone.extract.engines.engine import RunsAhead
+from stackbone.extract.embedding.report import report_backbone
+from stackbone.extract.engines.engine import Computed, RunsAhead
 from tests.extract.embedding.test_pipeline import digests, embedder, make_images, own_features
 from tests.made.engines import BlockMeans
+
+SECONDS = 0.25
+"""What a batch takes on its device, by the engine's own word."""
 
 
 class Ahead(BlockMeans):
@@ -26,7 +30,9 @@ class Ahead(BlockMeans):
         self.said: list[str] = []
         self._most, self._breaks_at, self._n = most, breaks_at, 0
 
-    def launch(self, pixels: NDArray[np.uint8]) -> Callable[[], list[NDArray[np.float32]]]:
+    runs_ahead = True
+
+    def launch(self, pixels: NDArray[np.uint8]) -> Callable[[], Computed]:
         """Take a batch on."""
         if len(pixels) > self._most:
             message = "CUDA out of memory"
@@ -37,9 +43,9 @@ class Ahead(BlockMeans):
             raise StackboneError(message)
         self.said.append(f"start {number}")
 
-        def wait() -> list[NDArray[np.float32]]:
+        def wait() -> Computed:
             self.said.append(f"wait {number}")
-            return self.embed(pixels)
+            return Computed(self.embed(pixels), SECONDS)
 
         return wait
 
@@ -117,10 +123,38 @@ def test_an_engine_that_breaks_leaves_the_batches_before(tmp_path: Path, store: 
     assert each.fillings[0].feature_set.missing(digests(images)).tolist() == [False] * 8 + [True] * 4
 
 
-def test_time_at_work_is_counted_once(tmp_path: Path, store: FeatureStore) -> None:
-    """Batches overlap in time: what is counted is when any of them ran, which cannot be more than passed."""
+def test_time_at_work_is_what_the_device_took(tmp_path: Path, store: FeatureStore) -> None:
+    """Not the time from a batch's start until it is taken in, in which the next is read and other networks run."""
     images = make_images(tmp_path / "photos", 20)
     each = embedder(store, images, Ahead())
-    started = time.perf_counter()
+    embed_images(images, [each], on_progress=lambda _done, _total: time.sleep(0.01))
+    assert each.embed_seconds == 5 * SECONDS
+    assert each.runs_ahead
+
+
+def test_the_parts_of_a_batch_that_did_not_fit_are_added_up(tmp_path: Path, store: FeatureStore) -> None:
+    images = make_images(tmp_path / "photos", 8)
+    each = embedder(store, images, Ahead(most=2), batch_size=8)
     embed_images(images, [each])
-    assert 0 < each.embed_seconds <= time.perf_counter() - started
+    assert each.embed_seconds == 4 * SECONDS
+
+
+def test_an_engine_on_a_cpu_is_not_kept_waiting_for_the_next_batch(tmp_path: Path, store: FeatureStore) -> None:
+    class OnCpu(Ahead):
+        runs_ahead = False
+
+    images, engine = make_images(tmp_path / "photos", 9), OnCpu()
+    each = embedder(store, images, engine)
+    began = time.perf_counter()
+    embed_images(images, [each], on_progress=lambda _done, _total: time.sleep(0.05))
+    assert (engine.said, each.n_run) == ([], 9)
+    assert not each.runs_ahead
+    assert 0 < each.embed_seconds < time.perf_counter() - began - 9 * 0.05
+
+
+def test_the_profile_tells_what_ran_on_a_device_beside_the_wall_time(tmp_path: Path, store: FeatureStore) -> None:
+    images = make_images(tmp_path / "photos", 8)
+    each = embedder(store, images, Ahead())
+    embed_images(images, [each])
+    told = report_backbone(each.fillings[0], each, len(images))
+    assert (told.ran_meanwhile, told.embed_seconds) == (True, 2 * SECONDS)

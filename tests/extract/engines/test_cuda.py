@@ -41,7 +41,7 @@ def test_copies_on_a_cpu_are_the_same_values() -> None:
 
 def test_what_is_launched_is_what_is_embedded(on_cpu: TorchEngine) -> None:
     pixels = pixels_of(2)
-    np.testing.assert_array_equal(on_cpu.launch(pixels)()[0], on_cpu.embed(pixels)[0])
+    np.testing.assert_array_equal(on_cpu.launch(pixels)().features[0], on_cpu.embed(pixels)[0])
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_a_gpu_gives_the_features_of_a_cpu(on_cpu: TorchEngine, precision: str, 
     pixels = pixels_of(5)
     engine = TorchEngine(LITE0, random_weights(0), "cuda", precision)
     waits = [engine.launch(pixels[i : i + 1]) for i in range(5)]  # all under way before the first is waited for
-    found = np.concatenate([wait()[0] for wait in waits])
+    found = np.concatenate([wait().features[0] for wait in waits])
     assert relative(found, on_cpu.embed(pixels)[0]) < most
     assert relative(engine.embed(pixels)[0], found) < most
 
