@@ -81,7 +81,6 @@ ORDER = {
         *(
             "lazy",
             "errors",
-            "full_memory",
             "text",
             "csv_text",
             "choices",

@@ -20,8 +20,7 @@ from typing import NoReturn
 import typer
 
 from stackbone.cache.disk.output_file import check_output
-from stackbone.cache.errors import StackboneError, UsageError
-from stackbone.cache.full_memory import says_memory_is_full
+from stackbone.cache.errors import StackboneError, UsageError, says_memory_is_full
 from stackbone.commands.shared import interrupts
 from stackbone.commands.shared.console import LogPrinter, err, finish
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from stackbone.cache import StackboneError, UsageError
 from stackbone.cache.choices import check_choice
-from stackbone.cache.full_memory import says_memory_is_full
+from stackbone.cache.errors import says_memory_is_full
 from stackbone.cache.records.feature_name import POOLED
 from stackbone.extract.backbones.backbone import Backbone
 from stackbone.extract.backbones.outputs import OutputForm

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from stackbone.cache import UsageError, WeightsError
-from stackbone.cache.full_memory import says_memory_is_full
+from stackbone.cache.errors import says_memory_is_full
 from stackbone.extract.backbones.backbone import Backbone, SteeredBy
 from stackbone.extract.backbones.weights import Weights
 from stackbone.extract.methods.method import load_parameters, rebuild_method

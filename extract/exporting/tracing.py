@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from stackbone.cache import ModelError
 from stackbone.cache.disk.onnx_form import MOST_BYTES, OPSET, ROWS
-from stackbone.cache.full_memory import says_memory_is_full
+from stackbone.cache.errors import says_memory_is_full
 from stackbone.cache.records.feature_name import MAP
 from stackbone.cache.records.views import MIRROR
 from stackbone.cache.text import printable

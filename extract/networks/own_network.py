@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from stackbone.cache import UsageError, WeightsError
-from stackbone.cache.full_memory import says_memory_is_full
+from stackbone.cache.errors import says_memory_is_full
 from stackbone.cache.text import printable, typed
 from stackbone.extract.backbones.backbone import Backbone
 from stackbone.extract.backbones.own_file import OPTION, read_module

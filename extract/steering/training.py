@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from torch.nn.utils import skip_init
 
 from stackbone.cache import StackboneError
-from stackbone.cache.full_memory import says_memory_is_full
+from stackbone.cache.errors import says_memory_is_full
 from stackbone.cache.progress import Progress
 from stackbone.cache.trainings.checkpoints import load_checkpoint, save_checkpoint, warn_unsound
 from stackbone.extract.methods.method import HEAD, RECIPES, steering_parameters

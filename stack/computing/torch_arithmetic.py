@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from stackbone.cache.full_memory import says_memory_is_full
+from stackbone.cache.errors import says_memory_is_full
 from stackbone.stack.computing.arithmetic import Arithmetic, Array, DeviceFullError, Doubles
 
 

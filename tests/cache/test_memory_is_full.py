@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from stackbone.cache.full_memory import says_memory_is_full
+from stackbone.cache.errors import says_memory_is_full
 
 
 @pytest.mark.parametrize(
