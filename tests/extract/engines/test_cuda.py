@@ -39,6 +39,38 @@ def test_copies_on_a_cpu_are_the_same_values() -> None:
     np.testing.assert_array_equal(back, np.arange(6, dtype=np.float32).reshape(2, 3))
 
 
+def test_seconds_of_a_gpu_are_those_between_two_marks_among_its_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+
+    class Mark:
+        def __init__(self, *, enable_timing: bool) -> None:
+            assert enable_timing
+
+        def record(self, stream: str) -> None:
+            said.append(f"mark on {stream}")
+
+        def synchronize(self) -> None:
+            said.append("wait")
+
+        def elapsed_time(self, _last: Mark) -> float:
+            return 1500.0
+
+    staging = Staging(torch.device("cpu"))
+    monkeypatch.setattr(staging, "_arriving", object())
+    monkeypatch.setattr(torch.cuda, "Event", Mark)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda _: "the network's")
+    stop = staging.stopwatch()
+    said.append("launch")
+    seconds = stop()
+    assert said == ["mark on the network's", "launch", "mark on the network's"]
+    assert seconds() == 1.5
+    assert said[3:] == ["wait"]
+
+
+def test_a_cpu_does_not_run_ahead(on_cpu: TorchEngine) -> None:
+    assert not on_cpu.runs_ahead
+
+
 def test_what_is_launched_is_what_is_embedded(on_cpu: TorchEngine) -> None:
     pixels = pixels_of(2)
     np.testing.assert_array_equal(on_cpu.launch(pixels)().features[0], on_cpu.embed(pixels)[0])
