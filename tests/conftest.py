@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import io
 import operator
@@ -48,6 +49,14 @@ def own_graphs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     everybodys = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("STACKBONE_GRAPHS", str(everybodys / "graphs"))
+        yield
+
+
+@pytest.fixture(scope="module")
+def ray_for_itself(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let no other process of these tests start a real Ray meanwhile: its processes would be taken for one's own."""
+    with (tmp_path_factory.getbasetemp().parent / "ray.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 

@@ -207,10 +207,15 @@ def _show_usage(exc: Exception) -> int:
     return UsageError.exit_code
 
 
-def _is_out_of_memory(exc: Exception) -> bool:
-    said = str(exc).lower()
-    by_system = isinstance(exc, OSError) and exc.errno == errno.ENOMEM
-    return says_memory_is_full(exc) or by_system or any(word in said for word in _NO_MEMORY)
+def _is_out_of_memory(exc: BaseException | None) -> bool:
+    """Return whether an error, or one that it came of, is a lack of memory: libraries fail again as they clean up."""
+    while exc is not None:
+        said = str(exc).lower()
+        by_system = isinstance(exc, OSError) and exc.errno == errno.ENOMEM
+        if says_memory_is_full(exc) or by_system or any(word in said for word in _NO_MEMORY):
+            return True
+        exc = exc.__cause__ or exc.__context__
+    return False
 
 
 def _has_lost_its_folder() -> bool:

@@ -180,6 +180,16 @@ def test_too_little_memory_is_said(place: Path, megabytes: int) -> None:
     assert done.returncode == 0 or "not enough memory" in done.stderr, done.stderr
 
 
+def test_an_error_that_came_of_a_lack_of_memory_is_told_as_one() -> None:
+    """As of `multiprocessing.pool`, which fails again as it ends the threads that it could not start."""
+    with pytest.raises(AttributeError) as caught:
+        try:
+            raise RuntimeError("can't start new thread")  # noqa: EM101 - as the standard library raises it
+        except RuntimeError:
+            "DummyProcess".terminate()  # type: ignore[attr-defined]
+    assert explain(caught.value).startswith("there is not enough memory")
+
+
 @pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGHUP])
 def test_signals_after_the_first_do_not_cut_short_what_is_kept(tmp_path: Path, first: signal.Signals) -> None:
     script = (

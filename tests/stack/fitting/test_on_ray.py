@@ -199,6 +199,8 @@ def test_what_is_kept_is_found_here_and_the_rest_is_kept_here(monkeypatch: pytes
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(280, func_only=True)
+@pytest.mark.usefixtures("ray_for_itself")
 def test_fits_go_to_a_cluster_and_what_cannot_go_runs_here() -> None:
     lock = Lock()
 
@@ -245,7 +247,8 @@ def without_times(found: Any) -> Any:  # noqa: ANN401
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(280)
+@pytest.mark.timeout(280, func_only=True)
+@pytest.mark.usefixtures("ray_for_itself")
 def test_stack_and_transfer_score_the_same_on_a_cluster(make_cache: MakeCache, tmp_path: Path) -> None:
     make_cache(tmp_path / "features", [str(i % 3) for i in range(90)])
     make_domains(tmp_path / "domains")

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from types import ModuleType
+from typing import cast
+
 import pytest
+import sklearn
 
 from stackbone.cache import FeatureStore
 from stackbone.stack.transfer.experiment import TransferExperiment
@@ -10,6 +15,15 @@ from stackbone.stack.transfer.registry import METHODS
 from stackbone.stack.transfer.run import run_transfer
 from tests.made.domain_caches import make_domains
 from tests.made.spying_method import Spy
+
+
+@pytest.fixture
+def skada() -> Iterator[ModuleType]:
+    """Return skada, whose import lets scikit-learn route metadata in all that the process does afterwards."""
+    with sklearn.config_context():
+        found = cast(ModuleType, pytest.importorskip("skada"))
+        sklearn.set_config(enable_metadata_routing=True)
+        yield found
 
 
 @pytest.fixture(scope="package")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -98,8 +100,7 @@ def test_pot_finds_the_same_transport() -> None:
     np.testing.assert_allclose(mapped, expected, rtol=1e-3, atol=1e-3)
 
 
-def test_skada_finds_the_same_correlation_alignment() -> None:
-    skada = pytest.importorskip("skada")
+def test_skada_finds_the_same_correlation_alignment(skada: ModuleType) -> None:
     z, t = centred(300, 6, 0).astype(np.float64), centred(250, 6, 1).astype(np.float64)
     sides = np.r_[np.ones(len(z)), -np.ones(len(t))]
     moved = skada.CORALAdapter(reg=None).fit_transform(np.vstack([z, t]), sample_domain=sides)[: len(z)]
@@ -144,8 +145,7 @@ def test_transfer_components_solve_the_paper_s_eigenproblem(mu: float) -> None:
         np.testing.assert_allclose(found[:, k] * np.sign(found[:, k] @ expected), expected, atol=1e-6)
 
 
-def test_skada_finds_the_same_transfer_components() -> None:
-    skada = pytest.importorskip("skada")
+def test_skada_finds_the_same_transfer_components(skada: ModuleType) -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=(40, 5))
     sides = np.r_[np.ones(25), -np.ones(15)]

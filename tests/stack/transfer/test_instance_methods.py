@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import numpy as np
 import pytest
 from scipy.optimize import minimize
@@ -163,8 +165,7 @@ def test_parts_of_a_large_source_are_matched_alike(monkeypatch: pytest.MonkeyPat
     assert np.corrcoef(whole, in_parts)[0, 1] > 0.8
 
 
-def test_skada_s_kernel_mean_matching_has_no_lower_objective() -> None:
-    skada = pytest.importorskip("skada")
+def test_skada_s_kernel_mean_matching_has_no_lower_objective(skada: ModuleType) -> None:
     rng = np.random.default_rng(0)
     source, target = rng.normal(size=(60, 2)), rng.normal(0.8, 0.7, size=(50, 2))
     adapter = skada.KMMReweightAdapter(gamma=0.5, B=10.0, max_iter=1000)

@@ -19,7 +19,7 @@ from tests.made.checkout import ROOT
 
 pytest.importorskip("ray", reason="the ray extra brings it")
 psutil = pytest.importorskip("psutil", reason="Ray's tools for processes")
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(280)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(280, func_only=True), pytest.mark.usefixtures("ray_for_itself")]
 
 BACKBONE = "efficientnet_lite0"
 N_IMAGES = 260
