@@ -182,12 +182,10 @@ def test_too_little_memory_is_said(place: Path, megabytes: int) -> None:
 
 def test_an_error_that_came_of_a_lack_of_memory_is_told_as_one() -> None:
     """As of `multiprocessing.pool`, which fails again as it ends the threads that it could not start."""
-    with pytest.raises(AttributeError) as caught:
-        try:
-            raise RuntimeError("can't start new thread")  # noqa: EM101 - as the standard library raises it
-        except RuntimeError:
-            "DummyProcess".terminate()  # type: ignore[attr-defined]
-    assert explain(caught.value).startswith("there is not enough memory")
+    stumbled = AttributeError("'DummyProcess' object has no attribute 'terminate'")
+    stumbled.__context__ = RuntimeError("can't start new thread")
+    assert explain(stumbled).startswith("there is not enough memory")
+    assert explain(AttributeError("no attribute")).startswith("unexpected AttributeError")
 
 
 @pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGHUP])
