@@ -20,6 +20,9 @@ from stackbone.cache.cluster.joining import check_ray, joined
 from stackbone.cache.errors import ClusterError, UsageError
 from tests.made.checkout import ROOT
 
+# The processes that watch over a stand-in of Ray are those that tests of a real one look for.
+pytestmark = [pytest.mark.timeout(280, func_only=True), pytest.mark.usefixtures("ray_for_itself")]
+
 
 @pytest.fixture
 def silent_port() -> Iterator[int]:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -161,8 +162,13 @@ def test_no_process_is_left_however_a_run_ends(
         return
     assert wait_for(lambda: [*cache.glob(f"{BACKBONE}*/part-*.h5")], 120), run.communicate(timeout=5)
     assert ray_processes() - before
-    run.send_signal(signal.Signals[how])
-    _, told = run.communicate(timeout=60)
+    for _ in range(20):
+        run.send_signal(signal.Signals[how])  # again, as people do: Ray loses an interrupt that meets its own callbacks
+        with suppress(subprocess.TimeoutExpired):
+            _, told = run.communicate(timeout=3)
+            break
+    else:
+        pytest.fail("the run goes on")
     assert run.returncode == {"SIGINT": 130, "SIGKILL": -9}[how], told
     assert wait_for(lambda: ray_processes() <= before, 15), [psutil.Process(each) for each in ray_processes() - before]
     kept = rows_of(cache)
