@@ -13,7 +13,7 @@ from stackbone.cache.findings.found import UNREAD, Finding, read_findings
 from stackbone.cache.hdf5.coded_texts import code_texts
 from stackbone.cache.places.place import Place
 from stackbone.cache.records.index import FAILED, OK, DatasetIndex
-from stackbone.cache.records.index_file import read_index
+from stackbone.cache.records.indexes.index_file import read_index
 
 
 def read_whole_index(cache_root: Place, path: Place) -> DatasetIndex:

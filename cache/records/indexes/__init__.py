@@ -1,0 +1,1 @@
+"""How the index of a dataset lies on disk."""
