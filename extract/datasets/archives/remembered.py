@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from stackbone.cache import CacheError, DatasetIndex, FeatureStore, FileStamps
+from stackbone.cache.records.index import uncorrected
 from stackbone.extract.containers.stamps import stamps_of
 from stackbone.extract.datasets.archives.found import Archives, find_archives
 from stackbone.extract.datasets.dataset_name import safe_name
@@ -21,6 +22,8 @@ _BEHIND_SLASH = chr(ord("/") + 1)
 
 def remembered(request: Request, name: str | None, asked: Sequence[str], store: FeatureStore) -> DatasetIndex | None:
     """Return the index of the archives that a request names, if they hold what they held; None if that is not proven.
+
+    Its labels are what listing them would say: corrections of labels are no part of it.
 
     Parameters
     ----------
@@ -39,7 +42,7 @@ def remembered(request: Request, name: str | None, asked: Sequence[str], store: 
     try:
         if name not in store.dataset_names():
             return None
-        index = store.dataset(name)
+        index = uncorrected(store.dataset(name))
     except CacheError:  # whoever writes it anew says so
         return None
     is_same = index.root == str(archives.root) and list(index.listed.asked) == list(asked) and bool(len(index))
