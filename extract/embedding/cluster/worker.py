@@ -21,7 +21,7 @@ from stackbone.extract.embedding.filling import Filling
 from stackbone.extract.embedding.images import Images
 from stackbone.extract.embedding.pipeline import Profile, embed_images, find_unreadable
 from stackbone.extract.embedding.spread.job import Job
-from stackbone.extract.engines.engine import Engine
+from stackbone.extract.engines.contract import Engine
 
 
 @dataclass(frozen=True, eq=False)
