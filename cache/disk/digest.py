@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache.disk.reading import open_regular, sha256_of
-from stackbone.cache.errors import RemoteError
+from stackbone.cache.errors import lost_server
 from stackbone.cache.progress import Steps
 
 DIGEST_BYTES = 32
@@ -252,7 +252,7 @@ def _hash_files(
         try:
             return i, sha256(paths[i])
         except OSError as exc:
-            if isinstance(exc, RemoteError) and not exc.of_one_object:  # no fault of the image's
+            if lost_server(exc):  # no fault of the image's
                 raise
             reasons[i] = exc.strerror or str(exc)
             return i, b""

@@ -252,8 +252,8 @@ def open_dataset(
     )
     refuse_idle_options(request)
     asked = asked_words(request, labelled=labelled)
-    if store is not None and not label_form and (index := remembered(request, name, asked, store)):
-        return _of_index(index)
+    if store is not None and not label_form and (known := remembered(request, name, asked, store)):
+        return _of_index(*known)
     listing = list_images(request)
     if marked:
         listing = labels_of_columns(listing, marked, label_form)
@@ -262,7 +262,7 @@ def open_dataset(
     return _build(listing, name, asked, labelled=labelled)
 
 
-def _of_index(index: DatasetIndex) -> Dataset:
+def _of_index(index: DatasetIndex, boxes: ListedBoxes | None) -> Dataset:
     return Dataset(
         name=index.name,
         root=remote_root(index.root) if is_url(index.root) else Path(index.root),
@@ -275,6 +275,7 @@ def _of_index(index: DatasetIndex) -> Dataset:
         asked=index.listed.asked,
         columns=index.columns,
         label_form=index.label_form,
+        boxes=boxes,
     )
 
 

@@ -40,7 +40,8 @@ from stackbone.extract.embedding.embedder import Embedder
 from stackbone.extract.embedding.filling import Filling
 from stackbone.extract.embedding.images import Images
 from stackbone.extract.engines.batches import bounded_batch
-from stackbone.extract.engines.engine import Engine, check_precision, make_engine
+from stackbone.extract.engines.contract import Engine
+from stackbone.extract.engines.engine import check_precision, make_engine
 from stackbone.extract.images.arrays import Arrays
 from stackbone.extract.images.decode import DECODING
 from stackbone.extract.images.limits import USUAL, Limits

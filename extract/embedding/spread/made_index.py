@@ -62,11 +62,11 @@ class MadeIndex:
         CacheError
             If the cache cannot be written.
         """
+        self.write_boxes(store)  # before the index, which says of archives that their annotations were read
         if self.part is None or not self._is_there(store):
             store.write_dataset(index or self.index)
         if self.part is None:
             remove_findings(self.findings)
-        self.write_boxes(store)
 
     def _is_there(self, store: FeatureStore) -> bool:
         with suppress(CacheError, FileNotFoundError):
