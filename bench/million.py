@@ -44,7 +44,7 @@ NOTHING, INSPECT = "run with nothing to do", "inspect"
 _INDEX = """
 import json, sys, tracemalloc
 from pathlib import Path
-from stackbone.cache.records.index_file import read_index
+from stackbone.cache.records.indexes.index_file import read_index
 tracemalloc.start()
 index = read_index(Path(sys.argv[1]))
 held, _ = tracemalloc.get_traced_memory()
