@@ -1,1 +1,1 @@
-"""How the index of a dataset lies on disk."""
+"""The index of a dataset: its columns, its file, and what was met when the dataset was listed."""

@@ -26,7 +26,7 @@ from stackbone.cache import (
     empty_index,
 )
 from stackbone.cache.records.indexes.index_file import index_path, read_index, write_index
-from stackbone.cache.records.listed import Listed, Skipped
+from stackbone.cache.records.indexes.listed import Listed, Skipped
 from tests.made.checkout import ARCHIVES, ROOT
 from tests.made.sealing import edited, reseal
 

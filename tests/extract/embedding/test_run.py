@@ -21,7 +21,7 @@ from PIL import Image
 
 from stackbone.cache import CacheError, CorruptFileError, FeatureStore, ImageError, UsageError, WeightsError
 from stackbone.cache.records.indexes.index_file import index_path, read_index
-from stackbone.cache.records.listed import Listed, Skipped
+from stackbone.cache.records.indexes.listed import Listed, Skipped
 from stackbone.cache.upkeep.summary import summarise
 from stackbone.cache.upkeep.verify import verify
 from stackbone.extract import ExtractReport, open_dataset
