@@ -13,6 +13,7 @@ from typing import Any, TypeAlias, TypeVar
 from stackbone.cache.plugins import Plugins
 from stackbone.cache.records.listed import Skipped as Skipped  # also for those who write a kind
 from stackbone.extract.datasets.boxes.listed import ListedBoxes
+from stackbone.extract.datasets.files.files import Files
 from stackbone.extract.datasets.folders.pruning import Exclusion
 from stackbone.extract.datasets.further import Further
 from stackbone.extract.images.arrays import Arrays
@@ -179,6 +180,10 @@ class Listing:
     boxes: ListedBoxes | None = None
 
 
+Reading: TypeAlias = Callable[[bool], Listing]
+"""Lists a dataset that was recognised, with its labels or without."""
+
+
 @dataclass(frozen=True)
 class DatasetKind:
     """A kind of dataset.
@@ -203,6 +208,9 @@ class DatasetKind:
         Whether it reads folders' names, so that the options about splits and class levels mean something.
     own_options
         Options that mean something to this kind, and to no other: of ``--image-column`` and ``--every``.
+    find
+        Of a kind whose annotations lie beside the images: returns how to list files in archives or behind a URL, of
+        which one may have been named (else ``""``); None if they are of another kind.
     """
 
     name: str
@@ -213,6 +221,7 @@ class DatasetKind:
     takes_columns: bool = False
     takes_levels: bool = False
     own_options: frozenset[str] = frozenset()
+    find: Callable[[Files, str], Reading | None] | None = None
 
 
 KINDS = Plugins(

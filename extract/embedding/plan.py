@@ -19,7 +19,7 @@ from stackbone.cache import (
     UsageError,
     feature_set_id,
 )
-from stackbone.cache.disk.digest_sets import first_rows
+from stackbone.cache.disk.digest_sets import first_rows, of_rows
 from stackbone.cache.progress import Progress, silent
 from stackbone.cache.records.feature_name import PLAIN, POOLED, PYRAMID, parse_feature_name
 from stackbone.cache.records.given import given_message, is_given
@@ -77,7 +77,7 @@ def distinct_images(
         The images of all rows, where they are in memory and no files.
     """
     rows = np.flatnonzero(ok)
-    return Images(root, paths, digests, rows[first_rows(digests[rows])], arrays)
+    return Images(root, paths, digests, rows[first_rows(of_rows(digests, rows))], arrays)
 
 
 def inputs_of(backbones: Sequence[Backbone]) -> dict[str, tuple[int, int]]:
