@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.stack.computing.arithmetic import HOST, Arithmetic, Array
-from stackbone.stack.solvers.losses import Groups
+from stackbone.stack.solvers.objectives.losses import Groups
 from stackbone.stack.solvers.rows import Matrix
 from stackbone.stack.solvers.scales import ColumnParts
 from stackbone.stack.solvers.spectrum import Spectrum, newton_direction

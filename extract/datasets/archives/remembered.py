@@ -10,6 +10,7 @@ import numpy as np
 
 from stackbone.cache import CacheError, DatasetIndex, FeatureStore, FileStamps
 from stackbone.cache.boxes.box_table import BoxTable
+from stackbone.cache.records.indexes.index import uncorrected
 from stackbone.extract.containers.stamps import stamps_of
 from stackbone.extract.datasets.archives.found import Archives, find_archives
 from stackbone.extract.datasets.boxes.listed import ListedBoxes
@@ -26,6 +27,8 @@ def remembered(
     request: Request, name: str | None, asked: Sequence[str], store: FeatureStore
 ) -> tuple[DatasetIndex, ListedBoxes | None] | None:
     """Return the index of the archives that a request names, and their boxes; None unless they hold what they held.
+
+    Its labels are what listing them would say: corrections of labels are no part of it.
 
     Parameters
     ----------
@@ -44,7 +47,7 @@ def remembered(
     try:
         if name not in store.dataset_names():
             return None
-        index, boxes = store.dataset(name), store.boxes(name)
+        index, boxes = uncorrected(store.dataset(name)), store.boxes(name)
     except CacheError:  # whoever writes it anew says so
         return None
     is_same = index.root == str(archives.root) and list(index.listed.asked) == list(asked) and bool(len(index))

@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from stackbone.stack.solvers.rows import Matrix
 from stackbone.stack.solvers.scales import MODERATION, moderated_scales
 from stackbone.stack.transfer.estimates.moments import column_moments, standardise
-from stackbone.stack.transfer.method import Matrix
 
 Floats = NDArray[np.float32]
 
@@ -27,7 +27,7 @@ def leading_rows(x: Matrix, most: int = DIRECTIONS) -> Floats:
 
     Parameters
     ----------
-    x : NDArray[np.float32]
+    x : NDArray[np.float32] or LazyRows
         ``(n, dim)``.
     most : int
         Directions at most; none is lost where there are as few rows.

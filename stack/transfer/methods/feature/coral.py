@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from stackbone.stack.transfer.estimates.alignment import Aligned, Alignment
-from stackbone.stack.transfer.estimates.moments import Spectrum, TargetMap, moments, spectra, standardise
+from stackbone.stack.transfer.estimates.moments import DomainMap, Spectrum, moments, spectra
 from stackbone.stack.transfer.method import Domains
 
 Doubles = np.typing.NDArray[np.float64]
@@ -37,9 +37,8 @@ class Coral(Alignment):
 def correlate(domains: Domains) -> Aligned:
     """Return the source with the target's covariance."""
     both = moments(domains)
-    turned = coral_map(*spectra(domains), RIDGE).astype(np.float32)
-    source = standardise(domains.source, both.source_mean, both.scale) @ turned
-    return Aligned(source, TargetMap(both.target_mean, both.scale))
+    turned = domains.once_of_images("coral", lambda: coral_map(*spectra(domains), RIDGE).astype(np.float32))
+    return Aligned(DomainMap(both.source_mean, both.scale, turned), DomainMap(both.target_mean, both.scale))
 
 
 def coral_map(source: Spectrum, target: Spectrum, ridge: float) -> Doubles:

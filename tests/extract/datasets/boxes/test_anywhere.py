@@ -18,7 +18,7 @@ from stackbone.cache import FeatureStore
 from stackbone.cache.boxes.box_file import boxes_path
 from stackbone.cache.disk import digest
 from stackbone.cache.errors import DatasetError, RemoteError, UsageError
-from stackbone.cache.records.index import DatasetIndex
+from stackbone.cache.records.indexes.index import DatasetIndex
 from stackbone.extract.datasets.archives import members, trees
 from stackbone.extract.datasets.boxes import fitting, sizes
 from stackbone.extract.datasets.dataset import open_dataset
