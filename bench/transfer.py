@@ -11,9 +11,8 @@ interval of the corrected resampled t-test. Seconds are those of one fit on one 
 and settings share counted to the first that asks for it.
 With ``--json FILE`` what was measured is written after every seed and setting, and what FILE has already is not
 measured again, so that a run that was cut goes on where it ended. ``--cache`` keeps the features.
-``python bench/transfer.py [--quick] [--json FILE] [--pair NAME] [--methods NAMES] [--labels NAME]
-[--seeds N] [--data FOLDER]
-[--photos FOLDER] [--cache FOLDER]``.
+``python bench/transfer.py [--quick] [--json FILE] [--pair NAME] [--methods NAMES] [--labels NAME] [--seeds N]
+[--backbones N] [--mnist N] [--data FOLDER] [--photos FOLDER] [--cache FOLDER]``.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
-from transfer_pairs import PAIRS, Codes, Embedder, Pair
+from transfer_pairs import N_MNIST, PAIRS, Codes, Embedder, Pair
 
 from machine import add_folder, arguments, report, write_figures
 from stackbone.cache import FeatureStore
@@ -195,6 +194,8 @@ def main() -> None:
     parser.add_argument("--pair", action="append", choices=PAIRS, help="a pair; repeat for more, all by default")
     parser.add_argument("--methods", help="names of methods, by comma; all by default, the baselines always")
     parser.add_argument("--labels", action="append", choices=SETTINGS, help="target labels that are shown; repeat")
+    parser.add_argument("--mnist", type=int, default=N_MNIST, help="images of MNIST")
+    parser.add_argument("--backbones", type=int, default=len(NAMES), help="how many, from the smallest")
     parser.add_argument("--seeds", type=int, default=SEEDS, help="how often domains are divided")
     options = parser.parse_args()
     every = [name for name, method in METHODS.items() if method.by_default or not options.quick]
@@ -208,7 +209,7 @@ def main() -> None:
             write_figures("Transfer methods", figures, options.json)
 
     with tempfile.TemporaryDirectory() as folder, threadpool_limits(limits=1):
-        embed = Embedder(FeatureStore(options.cache or folder), NAMES[:1] if options.quick else NAMES)
+        embed = Embedder(FeatureStore(options.cache or folder), NAMES[: 1 if options.quick else options.backbones])
         for title in options.pair or list(PAIRS)[: 1 if options.quick else None]:
             measure(
                 PAIRS[title](options, Path(folder), embed), asked, settings, seeds, figures.setdefault(title, {}), keep

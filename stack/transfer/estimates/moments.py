@@ -186,15 +186,13 @@ class Spectrum:
         kept = values > _LEAST * max(values[0], np.finfo(np.float64).tiny)
         values, vectors = values[kept], vectors[:, kept]
         if wide:
-            vectors = (rows.T @ vectors) / np.sqrt(values)
+            vectors = rows.T.astype(np.float64) @ vectors / np.sqrt(values)
         return cls(values / n, np.ascontiguousarray(vectors, np.float32))
 
     def power(self, exponent: float, ridge: float) -> Floats:
         """Return ``(covariance + ridge I) ** exponent``, ``(dim, dim)``."""
         dim, rank = self.vectors.shape
-        base = (
-            ridge**exponent if rank < dim else 0.0
-        )  # what is added in every direction, to be taken off where one is known
+        base = ridge**exponent if rank < dim else 0.0  # of directions without variance; taken off where there is some
         scales = ((self.values + ridge) ** exponent - base).astype(np.float32)
         raised: Floats = (self.vectors * scales) @ self.vectors.T
         raised[np.diag_indices_from(raised)] += np.float32(base)
