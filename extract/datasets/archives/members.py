@@ -24,6 +24,7 @@ from stackbone.extract.datasets.folders.extensions import (
 from stackbone.extract.datasets.folders.pruning import Exclusion, is_system_file, is_system_folder
 from stackbone.extract.datasets.folders.walking import Found
 
+EXCLUDED = "excluded"
 _MOST_SHOWN = 5
 
 
@@ -41,6 +42,8 @@ class Held:
         Names of members that are images by their extensions, in the order in which they are stored.
     others
         Other members that can be read and are not hidden, nor a system's.
+    excluded
+        Names of members of either sort that the user leaves out.
     """
 
     path: str
@@ -48,6 +51,7 @@ class Held:
     container: Container
     images: list[str] = field(default_factory=list)
     others: list[Member] = field(default_factory=list)
+    excluded: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -139,7 +143,8 @@ def _sort(held: Held, member: Member, exclusion: Exclusion, inventory: Inventory
     elif any(part.startswith(".") for part in member.name.split("/")):
         inventory.found.skip("hidden", "a name that begins with a dot", path)
     elif exclusion and exclusion.covers_path(path):
-        inventory.found.skip(sort, "excluded", path)
+        held.excluded.append(member.name)
+        inventory.found.skip(sort, EXCLUDED, path)
     elif is_image_name(name):
         held.images.append(member.name)
     else:

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 
 from stackbone.cache.boxes.image_boxes import ImageBoxes
 from stackbone.cache.errors import DatasetError
@@ -20,10 +20,11 @@ from stackbone.cache.labels.sets import SETS
 from stackbone.cache.text import counted
 from stackbone.extract.datasets.boxes.faults import Faults, named, none_sound
 from stackbone.extract.datasets.boxes.listed import ListedBoxes
-from stackbone.extract.datasets.boxes.voc_objects import NO_BOX, read_annotation, read_file
+from stackbone.extract.datasets.boxes.voc_objects import MOST_BYTES, NO_BOX, checked, read_annotation
+from stackbone.extract.datasets.files.annotated import LABELS_ARE, annotated_kind, as_listing
+from stackbone.extract.datasets.files.files import Files
 from stackbone.extract.datasets.folders.extensions import is_image_name
-from stackbone.extract.datasets.folders.walking import folders_in_wrappers
-from stackbone.extract.datasets.kind import DatasetKind, Entries, Listing, Request
+from stackbone.extract.datasets.kind import Entries, Listing, Reading
 from stackbone.extract.datasets.label_sets import read_sets
 from stackbone.extract.datasets.tables.cells import LIST_MARK
 
@@ -34,13 +35,13 @@ _SHOWN = 3
 _FLAG = re.compile(r"\s+-?[01]$")  # of a list for one kind of object: 1 there, -1 not, 0 difficult
 
 
-def read_voc(folder: Path, *, labelled: bool = True) -> Listing:
-    """List the images of a folder in the form of Pascal VOC.
+def read_voc(files: Files, labelled: bool) -> Listing:  # noqa: FBT001 - as of `Reading`
+    """List the images of files in the form of Pascal VOC.
 
     Parameters
     ----------
-    folder
-        That holds ``JPEGImages`` and ``Annotations``.
+    files
+        With the folders ``JPEGImages`` and ``Annotations``.
     labelled
         Whether labels are asked for; else no annotation is read.
 
@@ -55,23 +56,21 @@ def read_voc(folder: Path, *, labelled: bool = True) -> Listing:
     DatasetError
         If there is no image, or an annotation or list cannot be read.
     """
-    names = sorted(name for name in _listed(folder / IMAGES) if is_image_name(name) and not name.startswith("."))
+    names = _listed(files, IMAGES, is_image_name)
     if not names:
-        msg = f"No images: the folder {str(folder / IMAGES)!r} holds none. Expected one or more. Check the folder."
+        msg = f"No images: the folder {str(files.place(IMAGES))!r} holds none. Expected one or more. Check the folder."
         raise DatasetError(msg)
     stems = [os.path.splitext(name)[0] for name in names]
-    splits = _read_splits(folder, set(stems))
+    splits = _read_splits(files, set(stems))
     if not labelled:
         bare = {f"{IMAGES}/{name}": ("", splits.get(stem, ""), "") for name, stem in zip(names, stems, strict=True)}
-        return Listing(folder.name, folder, bare)
+        return as_listing(files, bare, ())
     annotations = {
-        os.path.splitext(name)[0]
-        for name in _listed(folder / ANNOTATIONS)
-        if name.endswith(".xml") and not name.startswith(".")
+        os.path.splitext(name)[0] for name in _listed(files, ANNOTATIONS, lambda name: name.endswith(".xml"))
     }
-    read = _read_annotations(folder, [stem for stem in stems if stem in annotations])
+    read = _read_annotations(files, [stem for stem in stems if stem in annotations])
     cells = [read.cells.get(stem, "") for stem in stems]
-    labels = read_sets(cells, LIST_MARK, f"{str(folder / ANNOTATIONS)!r}")
+    labels = read_sets(cells, LIST_MARK, f"{str(files.place(ANNOTATIONS))!r}")
     entries: Entries = {
         f"{IMAGES}/{name}": (label, splits.get(stem, ""), "")
         for name, stem, label in zip(names, stems, labels, strict=True)
@@ -81,7 +80,7 @@ def read_voc(folder: Path, *, labelled: bool = True) -> Listing:
     }
     notes = [*_notes(stems, annotations), *read.notes]
     listed = ListedBoxes("voc", boxes) if boxes else None
-    return Listing(folder.name, folder, entries, notes=notes, label_form=SETS, boxes=listed)
+    return as_listing(files, entries, notes, label_form=SETS, boxes=listed)
 
 
 @dataclass(frozen=True)
@@ -93,13 +92,14 @@ class _Read:
     notes: list[str]
 
 
-def _read_annotations(folder: Path, stems: list[str]) -> _Read:
+def _read_annotations(files: Files, stems: list[str]) -> _Read:
     faults, found, bad = Faults(), {}, {}
-    for stem in stems:
+    paths = [f"{ANNOTATIONS}/{stem}.xml" for stem in stems]
+    for stem, (path, content) in zip(stems, files.contents(paths, MOST_BYTES), strict=True):
         try:
-            found[stem] = read_annotation(folder / ANNOTATIONS / f"{stem}.xml", f"{ANNOTATIONS}/{stem}.xml", faults)
+            found[stem] = read_annotation(content, files.place(path), path, faults)
         except DatasetError as exc:
-            bad[f"{ANNOTATIONS}/{stem}.xml"] = exc
+            bad[path] = exc
     if bad and not found:
         raise next(iter(bad.values()))
     notes = [_bad_note(bad)] if bad else []
@@ -108,7 +108,7 @@ def _read_annotations(folder: Path, stems: list[str]) -> _Read:
     if faults.images.keys() == {NO_BOX} and not any(map(len, boxes.values())):
         return _Read(cells, {}, [*notes, "The annotations tell no boxes."])
     if found and not boxes:
-        raise none_sound(faults, str(folder / ANNOTATIONS))
+        raise none_sound(faults, str(files.place(ANNOTATIONS)))
     return _Read(cells, boxes, [*notes, *faults.notes()])
 
 
@@ -118,10 +118,7 @@ def _bad_note(bad: dict[str, DatasetError]) -> str:
 
 
 def _notes(stems: list[str], annotations: set[str]) -> Iterator[str]:
-    yield (
-        f"The labels of an image are the kinds of objects that its annotation in {ANNOTATIONS!r} names, each there or "
-        "not."
-    )
+    yield (f"{LABELS_ARE} kinds of objects that its annotation in {ANNOTATIONS!r} names, each there or not.")
     bare = [stem for stem in stems if stem not in annotations]
     if bare:
         shown = ", ".join(map(repr, bare[:_SHOWN]))
@@ -132,45 +129,32 @@ def _notes(stems: list[str], annotations: set[str]) -> Iterator[str]:
         yield f"{counted(len(spare), 'annotation')} of no image in {IMAGES!r} ({shown}{more})."
 
 
-def _read_splits(folder: Path, stems: set[str]) -> dict[str, str]:
+def _read_splits(files: Files, stems: set[str]) -> dict[str, str]:
     """Return the split of each name that the lists have; a name may hold spaces, and a flag may follow it."""
     splits: dict[str, str] = {}
-    for file, split in _SPLIT_FILES.items():
-        path = folder / SPLITS / file
-        if os.path.isfile(path):
-            for line in read_file(path).decode("utf-8", "surrogateescape").splitlines():
-                name = line.strip()
-                splits.setdefault(name if name in stems else _FLAG.sub("", name), split)
+    there = {f"{SPLITS}/{name}": split for name, split in _SPLIT_FILES.items() if files.is_file(f"{SPLITS}/{name}")}
+    for path, found in files.contents([*there], MOST_BYTES):
+        content = checked(found, files.place(path))
+        for line in content.decode("utf-8", "surrogateescape").splitlines():
+            name = line.strip()
+            splits.setdefault(name if name in stems else _FLAG.sub("", name), there[path])
     return splits
 
 
-def _listed(folder: Path) -> list[str]:
+def _listed(files: Files, folder: str, is_wanted: Callable[[str], bool]) -> list[str]:
     try:
-        return os.listdir(folder)
+        return files.names(folder, is_wanted).files
     except OSError as exc:
-        msg = f"Cannot read the folder {str(folder)!r}: {exc.strerror or exc}. Give yourself permission to read it."
+        place = str(files.place(folder))
+        msg = f"Cannot read the folder {place!r}: {exc.strerror or exc}. Give yourself permission to read it."
         raise DatasetError(msg) from exc
 
 
-def _is_voc(folder: Path) -> bool:
-    return os.path.isdir(folder / IMAGES) and os.path.isdir(folder / ANNOTATIONS)
+def _find(files: Files, file: str) -> Reading | None:
+    for each in () if file else files.in_wrappers():
+        if each.is_folder(IMAGES) and each.is_folder(ANNOTATIONS):
+            return partial(read_voc, each)
+    return None
 
 
-def _find(request: Request) -> Path | None:
-    if request.path is None or request.labels is not None or not os.path.isdir(request.path):
-        return None
-    return next(filter(_is_voc, folders_in_wrappers(request.path)), None)
-
-
-def _read_request(request: Request) -> Listing:
-    labelled = request.columns.label is not None
-    return read_voc(_find(request) or Path(request.paths[0]), labelled=labelled)
-
-
-KIND = DatasetKind(
-    name="voc",
-    what="a Pascal VOC folder with JPEGImages and Annotations",
-    recognises=lambda request: _find(request) is not None,
-    read=_read_request,
-    place=24,
-)
+KIND = annotated_kind("voc", "a Pascal VOC folder with JPEGImages and Annotations", _find, place=24)

@@ -193,7 +193,7 @@ def test_a_thousand_archives_take_no_more_than_one_open_file(tmp_path: Path, mon
 # --- what the names of archives say -------------------------------------------------------------------------
 
 
-def classes_of(folder: Path, names: Sequence[str]) -> tuple[list[str], str]:
+def classes_of(folder: Path, names: Sequence[str]) -> tuple[Sequence[str], str]:
     """Return the labels of archives of one image each, and the note on their names."""
     for name in names:
         write_archive(folder / name, empty(f"{name}.jpg"))
