@@ -240,4 +240,5 @@ def _difference(
         right = (predictions[each.model][0].argmax(axis=1) == truth[0] for each in (a, b))
         groups = pair.target_groups
         return bootstrap_difference(*right, seed=seed, groups=None if groups is None else groups[parts[0].fold.test])
-    return paired_difference(a.folds, b.folds, *mean_sizes([part.fold for part in parts]))
+    folds = [part.fold for part in parts]
+    return paired_difference(a.folds, b.folds, *mean_sizes(folds), tested=[len(fold.test) for fold in folds])
