@@ -124,10 +124,11 @@ def _n_left(report: ExtractReport, store: FeatureStore) -> int:
     """Return how many images of other parts than a run's lack features that it made."""
     if not report.part:
         return 0
-    others = report.index.image_sha256[report.index.ok & ~report.is_mine]
+    others, every = report.index.ok & ~report.is_mine, report.index.image_sha256
     made = {each.feature_set for each in report.backbones}
     return max(
-        (int(each.missing(others).sum()) for each in store.feature_sets() if each.id in made), default=len(others)
+        (int((others & each.missing(every)).sum()) for each in store.feature_sets() if each.id in made),
+        default=int(others.sum()),
     )
 
 

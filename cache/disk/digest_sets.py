@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from stackbone.cache.disk.digest import Digests, as_keys
 
 _HEAD = 8
+_PIECE = 1 << 16  # whole digests compared at a time
 
 
 def digest_heads(digests: Digests) -> NDArray[np.uint64]:
@@ -58,7 +59,11 @@ def are_among(digests: Digests, others: Digests) -> NDArray[np.bool_]:
     ordered = known[order]
     place = np.minimum(np.searchsorted(ordered, heads), len(ordered) - 1)
     alike = ordered[place] == heads
-    found: NDArray[np.bool_] = alike & (_words(others)[order[place]] == _words(digests)).all(axis=1)
+    found = np.zeros(len(digests), np.bool_)
+    rows, mine, theirs = np.flatnonzero(alike), _words(digests), _words(others)
+    for start in range(0, len(rows), _PIECE):
+        piece = rows[start : start + _PIECE]
+        found[piece] = (theirs[order[place[piece]]] == mine[piece]).all(axis=1)
     doubtful = np.flatnonzero(alike & ~found)  # others share the head, and one behind the first may be it
     if len(doubtful):
         rivals = others[np.isin(known, heads[doubtful])]

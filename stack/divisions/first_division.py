@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from stackbone.stack.divisions.division import Division
 
 _USUAL_FOLDS = (3, 2)
-_AMPLE = 6  # images of a class: two or more in each test part of three folds, and four or so in each training part
+_AMPLE = 6  # images of a class: two or more in each test part of three folds, and four or more in each training part
 _OF_QUANTITIES = "regression"
 
 

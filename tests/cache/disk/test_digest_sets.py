@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from stackbone.cache import Digests
+from stackbone.cache.disk import digest_sets
 from stackbone.cache.disk.digest_sets import are_among, distinct, first_rows, of_rows, twin_rows
 
 
@@ -60,3 +61,11 @@ def test_rows_that_are_not_contiguous_are_read_alike() -> None:
     wide[:, :32] = digests
     assert first_rows(wide[:, :32]).tolist() == first_rows(digests).tolist()
     assert are_among(wide[:, :32], wide[:50, :32]).tolist() == are_among(digests, digests[:50]).tolist()
+
+
+@pytest.mark.parametrize("piece", [1, 7, 1000])
+def test_membership_is_the_same_in_pieces(piece: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(digest_sets, "_PIECE", piece)
+    every = drawn(500, 60, 5)
+    known = set(map(bytes, every[400:]))
+    assert are_among(every[:400], every[400:]).tolist() == [bytes(each) in known for each in every[:400]]
