@@ -66,7 +66,7 @@ def _opened(url: str, protocol: str) -> tuple[str, str, Any]:
     from fsspec import get_filesystem_class
 
     try:
-        kind: Any = get_filesystem_class(protocol)
+        kind: Any = _over_http(get_filesystem_class(protocol))
     except (ImportError, ValueError) as exc:
         extra = _EXTRAS.get(protocol)
         way_out = f"Run `pip install 'stackbone[{extra}]'`" if extra else "Install what fsspec names for it"
@@ -86,6 +86,16 @@ def _opened(url: str, protocol: str) -> tuple[str, str, Any]:
     elif protocol in ("gs", "gcs"):
         _ask_once(files)
     return str(kind._strip_protocol(url)), protocol, files
+
+
+def _over_http(kind: Any) -> Any:  # noqa: ANN401 - fsspec has no types
+    """Return gcsfs' class that speaks HTTP alone: another first asks by gRPC, for a minute where that is blocked.
+
+    Only that one knows zonal buckets; it is taken where the environment says anything about it.
+    """
+    if "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT" in os.environ:
+        return kind
+    return next((each for each in kind.__mro__ if each.__module__ == "gcsfs.core"), kind)
 
 
 def _ask_once(files: Any) -> None:  # noqa: ANN401 - fsspec has no types

@@ -14,8 +14,8 @@ from stackbone.cache.disk.digest import as_keys
 from stackbone.cache.disk.digest_sets import of_rows, twin_rows
 from stackbone.cache.hdf5.coded_texts import count_texts
 from stackbone.cache.labels.numbers import NUMBERS, ranges
-from stackbone.cache.records.index import DatasetIndex
-from stackbone.cache.records.listed import Listed
+from stackbone.cache.records.indexes.index import DatasetIndex
+from stackbone.cache.records.indexes.listed import Listed
 from stackbone.cache.upkeep.dataset_words import facts_of
 from stackbone.cache.upkeep.oddities.find import Oddity, find_oddities
 from stackbone.cache.upkeep.oddities.looks import Copies

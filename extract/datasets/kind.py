@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 from stackbone.cache.plugins import Plugins
-from stackbone.cache.records.listed import Skipped as Skipped  # also for those who write a kind
+from stackbone.cache.records.indexes.listed import Skipped as Skipped  # also for those who write a kind
 from stackbone.extract.datasets.boxes.listed import ListedBoxes
 from stackbone.extract.datasets.files.files import Files
 from stackbone.extract.datasets.folders.pruning import Exclusion
@@ -164,7 +164,7 @@ class Listing:
     further
         What further columns of a table say of images; by path, also of such as are not among `entries`.
     label_form
-        Of its labels: see `cache.records.index.DatasetIndex`.
+        Of its labels: see `cache.records.indexes.index.DatasetIndex`.
     boxes
         Those of the annotated images' objects, by path; None where there are none, or no labels are asked for.
     """

@@ -23,7 +23,7 @@ from stackbone.cache import (
 )
 from stackbone.cache.disk.digest import DIGEST_BYTES
 from stackbone.cache.progress import Steps
-from stackbone.cache.records.listed import Listed
+from stackbone.cache.records.indexes.listed import Listed
 from stackbone.extract.containers.hashing import InsideContainers
 from stackbone.extract.datasets.dataset import Dataset
 from stackbone.extract.images.arrays import Arrays

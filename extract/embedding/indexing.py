@@ -28,7 +28,7 @@ from stackbone.cache.findings.found import findings_files, read_findings
 from stackbone.cache.hdf5.coded_texts import are_told, code_texts
 from stackbone.cache.progress import Progress, silent
 from stackbone.cache.records.given import is_given
-from stackbone.cache.records.listed import Listed
+from stackbone.cache.records.indexes.listed import Listed
 from stackbone.cache.remote.url import is_url
 from stackbone.cache.upkeep.dataset_summary import DatasetSummary, summarise_dataset
 from stackbone.extract.backbones.backbone import Backbone

@@ -13,7 +13,7 @@ from stackbone.cache.errors import DatasetError, Malformed
 from stackbone.cache.text import counted
 from stackbone.extract.containers.container import Container, Member
 from stackbone.extract.containers.opening import open_container
-from stackbone.extract.datasets.archives.found import Archives
+from stackbone.extract.datasets.archives.found import Archives, is_archive
 from stackbone.extract.datasets.folders.extensions import (
     NO_IMAGE,
     is_image_name,
@@ -25,6 +25,7 @@ from stackbone.extract.datasets.folders.pruning import Exclusion, is_system_file
 from stackbone.extract.datasets.folders.walking import Found
 
 EXCLUDED = "excluded"
+IN_ARCHIVE = "an archive inside an archive; unpack the outer one"
 _MOST_SHOWN = 5
 
 
@@ -69,11 +70,11 @@ class Inventory:
     found: Found = field(default_factory=lambda: Found(sorts=defaultdict(Counter)))
     faults: dict[str, tuple[str, int]] = field(default_factory=dict)
 
-    def skip(self, path: str, name: str) -> None:
-        """Count a member that is no image by its name."""
+    def skip(self, path: str, name: str, place: str = "") -> None:
+        """Count a member that is no image by its name; `place` is where it is listed, if not by its archive's path."""
         extension = os.path.splitext(name)[1].lower()
-        reason = why_not(extension) or missing_decoder(extension) or NO_IMAGE
-        self.found.skip_file(reason, f"{path}/{name}")
+        reason = IN_ARCHIVE if is_archive(name) else why_not(extension) or missing_decoder(extension) or NO_IMAGE
+        self.found.skip_file(reason, f"{path}/{name}", place)
 
     def skip_beside(self, archives: Archives) -> None:
         """Count what lies in the folder of archives and is none."""

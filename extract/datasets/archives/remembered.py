@@ -10,7 +10,7 @@ import numpy as np
 
 from stackbone.cache import CacheError, DatasetIndex, FeatureStore, FileStamps
 from stackbone.cache.boxes.box_table import BoxTable
-from stackbone.cache.records.index import uncorrected
+from stackbone.cache.records.indexes.index import uncorrected
 from stackbone.extract.containers.stamps import stamps_of
 from stackbone.extract.datasets.archives.found import Archives, find_archives
 from stackbone.extract.datasets.boxes.listed import ListedBoxes

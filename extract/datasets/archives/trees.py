@@ -43,7 +43,7 @@ def list_trees(request: Request) -> Listing:
     with tempfile.TemporaryDirectory() as folder, _named(folder, archives):
         tables: list[_Table] = []
         all_held: list[Held] = []
-        others: list[tuple[str, str]] = []  # archive, member
+        others: list[tuple[str, str, str]] = []
         for held in go_through(archives, request.exclude, inventory):
             has_table = False
             all_held.append(held)
@@ -52,7 +52,7 @@ def list_trees(request: Request) -> Listing:
                     has_table = True
                     tables.append(_take_table(held, member, Path(folder) / str(len(tables))))
                 else:
-                    others.append((held.path, member.name))
+                    others.append((held.path, held.folder, member.name))
             if not has_table and not has_config(held) and are_samples(held):
                 return list_samples(request)
             images += ((held.path, held.folder, name) for name in held.images)
@@ -60,12 +60,12 @@ def list_trees(request: Request) -> Listing:
             return annotated
         if not tables and any(map(are_samples, all_held)):
             return list_samples(request)
-        for path, name in others:
-            inventory.skip(path, name)
-        if not images:
-            inventory.refuse_damaged(archives.root)
         # Tables in one place of several shards speak of their own shards' images alone.
         is_own = len({each.place for each in tables}) < len(tables)
+        for archive, stands_for, name in others:
+            inventory.skip(archive, name, _relative(archive, name) if is_own else _joined(stands_for, name))
+        if not images:
+            inventory.refuse_damaged(archives.root)
         inventory.found.tables = [each.put(Path(folder) / "tables", is_own=is_own) for each in tables]
         path_of, folders = _places(images, is_own=is_own)
         inventory.found.images = sorted(path_of)

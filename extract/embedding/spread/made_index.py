@@ -15,7 +15,7 @@ from stackbone.cache.disk.digest_sets import are_among, digest_heads
 from stackbone.cache.findings.found import Finding, remove_findings
 from stackbone.cache.hdf5.coded_texts import are_told
 from stackbone.cache.places.place import Place
-from stackbone.cache.records.index_file import index_path, read_index
+from stackbone.cache.records.indexes.index_file import index_path, read_index
 from stackbone.extract.embedding.report import REMARK_MARK
 from stackbone.extract.embedding.spread.findings import is_same_listing
 from stackbone.extract.embedding.spread.image_part import ImagePart

@@ -15,7 +15,7 @@ import pytest
 from stackbone.cache import DatasetIndex, FileStamps
 from stackbone.cache.hdf5 import texts as text_columns
 from stackbone.cache.hdf5.coded_texts import CodedTexts, are_told, code_texts, count_texts, join_texts, longest
-from stackbone.cache.records.index_file import read_index, write_index
+from stackbone.cache.records.indexes.index_file import read_index, write_index
 
 TEXTS = ["cat", "", "dog", "cat", "h\udce4t", "", "cat"]
 
@@ -117,7 +117,10 @@ def test_to_write_paths_takes_less_memory_than_they_do(tmp_path: Path) -> None:
     index = replace(
         index_of(0),
         path=[f"{i % 1000:04d}/a photograph of something or other, {i:08d}.jpg" for i in range(n)],
-        **dict.fromkeys(("label", "split", "group", "reason"), nothing),
+        label=nothing,
+        split=nothing,
+        group=nothing,
+        reason=nothing,
         image_sha256=np.zeros((n, 32), np.uint8),
         status=np.ones(n, np.uint8),
         stamps=FileStamps(np.zeros((n, 4), np.int64)),

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from stackbone.cache import CacheError, CorruptFileError, FeatureStore, ImageError, UsageError, WeightsError
-from stackbone.cache.records.index_file import index_path, read_index
-from stackbone.cache.records.listed import Listed, Skipped
+from stackbone.cache.records.indexes.index_file import index_path, read_index
+from stackbone.cache.records.indexes.listed import Listed, Skipped
 from stackbone.cache.upkeep.summary import summarise
 from stackbone.cache.upkeep.verify import verify
 from stackbone.extract import ExtractReport, open_dataset

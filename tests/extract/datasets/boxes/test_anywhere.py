@@ -18,7 +18,7 @@ from stackbone.cache import FeatureStore
 from stackbone.cache.boxes.box_file import boxes_path
 from stackbone.cache.disk import digest
 from stackbone.cache.errors import DatasetError, RemoteError, UsageError
-from stackbone.cache.records.index import DatasetIndex
+from stackbone.cache.records.indexes.index import DatasetIndex
 from stackbone.extract.datasets.archives import members, trees
 from stackbone.extract.datasets.boxes import fitting, sizes
 from stackbone.extract.datasets.dataset import open_dataset
@@ -97,7 +97,25 @@ def yolo_beside(folder: Path) -> Path:
     return folder
 
 
-FORMS = (voc, coco, roboflow, yolo, yolo_of_roboflow, yolo_beside)
+def voc_of_roboflow(folder: Path) -> Path:
+    """Make a folder as Roboflow writes it in the form of Pascal VOC: annotations beside the images of each split."""
+    for seed, split in enumerate(("train", "valid", "test")):
+        photo(folder / split / "a.jpg", seed=seed)
+        (folder / split / "a.xml").write_text(voc_xml(voc_object("cat", 1 + seed, 1, 40, 30)))
+    (folder / "README.dataset.txt").write_text("exported")
+    return folder
+
+
+def voc_of_others(folder: Path) -> Path:
+    """Make a folder whose annotations lie in ``annotations``, beside ``images``, one with an ending in capitals."""
+    for seed, name in enumerate(("a.xml", "b.XML")):
+        photo(folder / "images" / f"{name[0]}.jpg", seed=seed)
+        (folder / "annotations").mkdir(exist_ok=True)
+        (folder / "annotations" / name).write_text(voc_xml(voc_object("dog", 1, 1 + seed, 40, 30)))
+    return folder
+
+
+FORMS = (voc, voc_of_roboflow, voc_of_others, coco, roboflow, yolo, yolo_of_roboflow, yolo_beside)
 
 
 @dataclass(frozen=True)
@@ -267,6 +285,26 @@ def test_sizes_of_images_that_were_hashed_before_are_read_from_their_archive(
     monkeypatch.setattr(fitting, "sizes_elsewhere", ask)
     assert known(index_dataset(open_dataset(archive), store), store) == expected
     assert asked == [4]
+
+
+def test_annotations_beside_the_images_of_splits_are_their_labels(tmp_path: Path) -> None:
+    dataset = open_dataset(voc_of_roboflow(tmp_path / "set"))
+    assert dataset.paths == ["test/a.jpg", "train/a.jpg", "valid/a.jpg"]
+    assert (dataset.labels, dataset.splits) == (["cat"] * 3, ["test", "train", "validation"])
+    assert dataset.boxes is not None
+    assert [dataset.boxes[path].corners[0, 0] for path in dataset.paths] == [2, 0, 1]
+    (tmp_path / "set" / "valid" / "b.xml").write_text(voc_xml())
+    photo(tmp_path / "set" / "valid" / "c.jpg", seed=9)
+    notes = open_dataset(tmp_path / "set").notes
+    assert notes[1:] == ["1 image without an annotation ('c').", "1 annotation of no image ('b')."]
+
+
+def test_other_xml_beside_images_makes_no_annotations(tmp_path: Path) -> None:
+    for name in ("train/a", "test/b"):
+        photo(tmp_path / "set" / f"{name}.jpg")
+        (tmp_path / "set" / f"{name}.xml").write_text("<rdf/>")
+    dataset = open_dataset(tmp_path / "set")
+    assert (dataset.boxes, dataset.has_labels, dataset.splits) == (None, False, ["test", "train"])
 
 
 def test_without_labels_no_annotation_of_an_archive_is_read(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from stackbone.cache.hdf5.coded_texts import Texts, count_texts
 from stackbone.cache.labels.numbers import NUMBERS
 from stackbone.cache.labels.sets import SETS, split_names
 from stackbone.cache.lazy import later
-from stackbone.cache.records.listed import Listed
+from stackbone.cache.records.indexes.listed import Listed
 from stackbone.cache.text import counted
 
 OK, FAILED = 0, 1

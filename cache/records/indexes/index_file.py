@@ -18,8 +18,8 @@ from stackbone.cache.hdf5.text_table import check_text_table, read_text_table, w
 from stackbone.cache.hdf5.texts import read_coded, read_texts, write_texts
 from stackbone.cache.labels.forms import FORMS
 from stackbone.cache.places.place import Place, remove, write_whole
-from stackbone.cache.records.index import DatasetIndex
-from stackbone.cache.records.listed import Listed
+from stackbone.cache.records.indexes.index import DatasetIndex
+from stackbone.cache.records.indexes.listed import Listed
 
 FORMAT = "stackbone-index"
 _TEXT_COLUMNS = ("path", "label", "split", "group", "reason")
