@@ -194,7 +194,7 @@ class Spectrum:
         dim, rank = self.vectors.shape
         base = ridge**exponent if rank < dim else 0.0  # of directions without variance; taken off where there is some
         scales = ((self.values + ridge) ** exponent - base).astype(np.float32)
-        raised: Floats = (self.vectors * scales) @ self.vectors.T
+        raised: Floats = np.matmul(self.vectors * scales, self.vectors.T)
         raised[np.diag_indices_from(raised)] += np.float32(base)
         return raised
 
