@@ -147,7 +147,7 @@ def _hand_out(run: ClusterRun) -> None:
         if not hand.is_ready or hand.piece is not None:
             continue
         n_ready = sum(each.is_ready for each in run.hands)
-        piece = run.work.take(hand.images_per_s, n_ready, not_of=hand.node if run.has_others(hand) else None)
+        piece = run.work.take(hand.images_per_s, n_ready, not_of=hand.node if run.has_others_ready(hand) else None)
         if piece is None:
             continue
         files = run.images.rows[piece.numbers]

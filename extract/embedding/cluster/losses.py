@@ -14,8 +14,12 @@ _MOST_DEATHS = 3  # of workers of one node that did nothing
 _log = logging.getLogger(__name__)
 
 
-def bury(run: ClusterRun, hand: Hand, reason: str) -> None:
-    """Take back the piece of a worker that is gone; leave its node out if its workers do nothing but end."""
+def bury(run: ClusterRun, hand: Hand, reason: str, *, is_slow: bool = False) -> None:
+    """Take back the piece of a worker that is gone; leave its node out if its workers do nothing but end.
+
+    Where no other node is left it may be the images that end them, which parting the pieces finds; but not those of a
+    node that is too slow (`is_slow`) for the time that workers are given.
+    """
     run.hands.remove(hand)
     n_deaths = run.deaths[hand.node] = run.deaths.get(hand.node, 0) + 1
     if hand.piece is None:
@@ -23,8 +27,7 @@ def bury(run: ClusterRun, hand: Hand, reason: str) -> None:
         is_useless = n_deaths >= _MOST_DEATHS
     else:
         _log.warning("a worker of the cluster ended, and others go on with its %d images: %s", len(hand.piece), reason)
-        # Where no other node can, it may be the images that end them.
-        is_useless = n_deaths > _MOST_DEATHS and run.has_others(hand)
+        is_useless = n_deaths > _MOST_DEATHS and (is_slow or run.has_others(hand))
     if is_useless:
         _leave_out(run, hand, f"workers ended {n_deaths} times at once: {reason}")
     _lose(run, hand)
@@ -37,12 +40,11 @@ def end_if_hanging(run: ClusterRun, hand: Hand) -> None:
         return  # or all is done, and this process did not look
     with suppress(Exception):  # whatever becomes of it, its piece goes to others
         run.ray.kill(hand.actor)
-    bury(
-        run,
-        hand,
+    reason = (
         f"{run.machine(hand)}: it did nothing for {counted(round(silent_seconds), 'second')}. If its network needs "
-        "longer for a batch, give --worker-timeout a larger number",
+        "longer for a batch, give --worker-timeout a larger number"
     )
+    bury(run, hand, reason, is_slow=True)
 
 
 def give_up(run: ClusterRun, hand: Hand, why: str) -> None:

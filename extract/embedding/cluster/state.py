@@ -91,5 +91,9 @@ class ClusterRun:
         return printable(self.machines.get(hand.node, hand.node))
 
     def has_others(self, hand: Hand) -> bool:
+        """Return whether other nodes take workers, even if theirs are still starting."""
+        return bool(self.taking - self.left_out.keys() - {hand.node})
+
+    def has_others_ready(self, hand: Hand) -> bool:
         """Return whether workers of other nodes are ready, which are not given up."""
         return any(each.is_ready and each.node != hand.node and each.node not in self.left_out for each in self.hands)

@@ -166,6 +166,14 @@ def test_a_worker_that_hangs_is_ended_and_others_do_its_images(
     assert told.endswith("give --worker-timeout a larger number")
 
 
+def test_a_run_whose_workers_are_all_too_slow_ends_and_says_what_to_do(begun: Callable[..., ClusterRun]) -> None:
+    run = begun("A", lambda *_: None, ClusterOptions("auto", worker_timeout=0.05))
+    run.ray.hanging = {("A", "embed"), ("A", "progress")}
+    with pytest.raises(ClusterError, match=r"workers ended 4 times at once: host-A: it did nothing .*--worker-timeout"):
+        drive(run)
+    assert not run.failed
+
+
 def test_a_node_whose_workers_only_end_is_left_out_and_costs_no_image(
     begun: Callable[..., ClusterRun], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -191,6 +199,20 @@ def test_a_node_where_a_worker_cannot_go_on_is_left_out_while_others_can(begun: 
     assert run.left_out == {"A": "a worker on host-A could not go on: the disk is full"}
     with pytest.raises(CacheError, match="the disk is full"):
         drive(begun("A", answer))
+
+
+def test_nodes_whose_workers_are_still_starting_count_as_others(begun: Callable[..., ClusterRun]) -> None:
+    def answer(ray: StandIn, node: str, name: str) -> object:
+        if (node, name) == ("A", "embed"):
+            ray.hanging.clear()
+            return outcome(CacheError("the disk is full"))
+        return None
+
+    run = begun("AB", answer)
+    run.ray.hanging = {("B", "prepare")}
+    drive(run)
+    assert run.work.n_done == N_IMAGES
+    assert run.left_out == {"A": "a worker on host-A could not go on: the disk is full"}
 
 
 def test_a_run_that_fails_on_every_node_ends_with_the_error_of_the_last(begun: Callable[..., ClusterRun]) -> None:
