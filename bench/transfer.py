@@ -11,8 +11,8 @@ interval of the corrected resampled t-test. Seconds are those of one fit on one 
 and settings share counted to the first that asks for it.
 With ``--json FILE`` what was measured is written after every seed and setting, and what FILE has already is not
 measured again, so that a run that was cut goes on where it ended. ``--cache`` keeps the features.
-``python bench/transfer.py [--quick] [--json FILE] [--pair NAME] [--methods NAMES] [--seeds N] [--data FOLDER]
-[--photos FOLDER] [--cache FOLDER]``.
+``python bench/transfer.py [--quick] [--json FILE] [--pair NAME] [--methods NAMES] [--labels NAME] [--seeds N]
+[--backbones N] [--mnist N] [--data FOLDER] [--photos FOLDER] [--cache FOLDER]``.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
-from transfer_pairs import PAIRS, Codes, Embedder, Pair
+from transfer_pairs import N_MNIST, PAIRS, Codes, Embedder, Pair
 
 from machine import add_folder, arguments, report, write_figures
 from stackbone.cache import FeatureStore
@@ -78,7 +78,14 @@ def domains_of(
     return found, {name: pair.target[name][fold.test] for name in pair.source}, wanted[fold.test]
 
 
-def measure(pair: Pair, names: Sequence[str], seeds: int, known: dict[str, Any], keep: Callable[[str], None]) -> None:
+def measure(
+    pair: Pair,
+    names: Sequence[str],
+    settings: Sequence[str],
+    seeds: int,
+    known: dict[str, Any],
+    keep: Callable[[str], None],
+) -> None:
     """Measure accuracies by setting, method and seed, with seconds, and how far the domains are apart.
 
     Parameters
@@ -87,6 +94,8 @@ def measure(pair: Pair, names: Sequence[str], seeds: int, known: dict[str, Any],
         The domains.
     names : sequence of str
         Methods.
+    settings : sequence of str
+        Of `SETTINGS`.
     seeds : int
         How often domains are divided.
     known : dict
@@ -96,9 +105,9 @@ def measure(pair: Pair, names: Sequence[str], seeds: int, known: dict[str, Any],
     """
     for seed in range(seeds):
         memos: Memos = {name: (Memo(), Memo()) for name in pair.source}
-        for setting, shown in SETTINGS.items():
+        for setting in settings:
             figures = known.setdefault(setting, {"gaps": [], "methods": {}})
-            domains, test, codes = domains_of(pair, shown, seed, memos=memos)
+            domains, test, codes = domains_of(pair, SETTINGS[setting], seed, memos=memos)
             first = next(iter(domains.values()))
             figures["sizes"] = len(first.target), len(codes)  # as the command: most of the source is in any division
             for name in names:
@@ -184,11 +193,14 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, help="a cache to keep; by default one of its own that is removed")
     parser.add_argument("--pair", action="append", choices=PAIRS, help="a pair; repeat for more, all by default")
     parser.add_argument("--methods", help="names of methods, by comma; all by default, the baselines always")
+    parser.add_argument("--labels", action="append", choices=SETTINGS, help="target labels that are shown; repeat")
+    parser.add_argument("--mnist", type=int, default=N_MNIST, help="images of MNIST")
+    parser.add_argument("--backbones", type=int, default=len(NAMES), help="how many, from the smallest")
     parser.add_argument("--seeds", type=int, default=SEEDS, help="how often domains are divided")
     options = parser.parse_args()
     every = [name for name, method in METHODS.items() if method.by_default or not options.quick]
     asked = every if options.methods is None else [*BASELINES, *options.methods.split(",")]
-    seeds = 1 if options.quick else options.seeds
+    seeds, settings = 1 if options.quick else options.seeds, options.labels or list(SETTINGS)
     figures, started = read_figures(options.json), time.perf_counter()
 
     def keep(what: str) -> None:
@@ -197,17 +209,19 @@ def main() -> None:
             write_figures("Transfer methods", figures, options.json)
 
     with tempfile.TemporaryDirectory() as folder, threadpool_limits(limits=1):
-        embed = Embedder(FeatureStore(options.cache or folder), NAMES[:1] if options.quick else NAMES)
+        embed = Embedder(FeatureStore(options.cache or folder), NAMES[: 1 if options.quick else options.backbones])
         for title in options.pair or list(PAIRS)[: 1 if options.quick else None]:
-            measure(PAIRS[title](options, Path(folder), embed), asked, seeds, figures.setdefault(title, {}), keep)
+            measure(
+                PAIRS[title](options, Path(folder), embed), asked, settings, seeds, figures.setdefault(title, {}), keep
+            )
             rows = []
             for name in asked:
-                by_setting = [figures[title][setting]["methods"].get(name) for setting in SETTINGS]
+                by_setting = [figures[title][setting]["methods"].get(name) for setting in settings]
                 took = [f"{each['seconds']:.1f}" if each else "" for each in by_setting]
                 rows.append([METHODS[name].family, name, *map(cell, by_setting), " / ".join(took)])
-            header = ["family", "method", *(f"labels {name}, %" for name in SETTINGS), "seconds"]
+            header = ["family", "method", *(f"labels {name}, %" for name in settings), "seconds"]
             report(title, header, rows, figures, None)
-            for setting in SETTINGS:
+            for setting in settings:
                 if line := effect_line(setting, figures[title][setting]):
                     print(line)
 

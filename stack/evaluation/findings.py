@@ -63,7 +63,7 @@ def find(
 
     def difference(a: ModelScore, b: ModelScore) -> Difference | None:
         if len(folds) > 1:
-            return paired_difference(a.merits, b.merits, *mean_sizes(folds))
+            return paired_difference(a.merits, b.merits, *mean_sizes(folds), tested=[len(fold.test) for fold in folds])
         return task.compare_on_split(a.model, b.model, examined)
 
     ablation = {name: task.loss(full, each, difference(full, each)) for name, each in evaluation.without.items()}

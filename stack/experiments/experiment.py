@@ -194,7 +194,8 @@ class Experiment:
         score = self.evaluation.score(model)
         metric = METRICS[score.primary_metric]
         if len(score.folds) > 1:
-            found = paired_difference(score.folds, [0.0] * len(score.folds), *mean_sizes(self.folds))
+            tested = [len(fold.test) for fold in self.folds]
+            found = paired_difference(score.folds, [0.0] * len(tested), *mean_sizes(self.folds), tested=tested)
             ends = None if found.low is None or found.high is None else (found.low, found.high)
         elif self.truth.has_one_class or self.options.metric is not None:
             rows, groups, weights = self.folds[0].test, self.joined.groups, self.weights

@@ -30,7 +30,7 @@ class Verdict:
         How the model compares with the best plain combination, a difference without an interval; None where the
         comparison went against the model or there is no such combination.
     is_clear : bool
-        Whether the comparison can be taken at its word: no interval of the difference spans zero.
+        Whether the comparison can be taken at its word: folds or images do not leave open that it is chance.
     """
 
     comparison: str
@@ -75,7 +75,7 @@ def verdict(experiment: Experiment) -> Verdict:
     difference = experiment.findings.difference
     if difference is None:
         return Verdict(sentence, None, beside)
-    return Verdict(sentence, _certainty(experiment, difference, metric), beside, is_clear=not difference.spans_zero)
+    return Verdict(sentence, _certainty(experiment, difference, metric), beside, is_clear=difference.excludes_zero)
 
 
 def _told(difference: float, metric: PrimaryMetric) -> str:
@@ -112,14 +112,15 @@ def _advice(experiment: Experiment) -> str:
 
 
 def _certainty(experiment: Experiment, difference: Difference, metric: PrimaryMetric) -> str:
+    division = experiment.division
+    can_repeat = division.can_repeat and not experiment.steered  # steerings are of one division
     if difference.low is None or difference.high is None:
         where = "fold" if experiment.split is None else "image"
-        return f"Every {where} gives the same difference, so no interval can be given."
+        way_out = "; more --repeats would give one" if can_repeat else ""
+        return f"Every {where} gives the same difference, so no interval can be given{way_out}."
     # Student's t knows no bounds: of a few images in two folds it goes beyond what accuracies can differ by.
     most = metric.unit if metric.suffix else np.inf
     low, high = np.clip([metric.unit * difference.low, metric.unit * difference.high], -most, most)
-    division = experiment.division
-    can_repeat = division.can_repeat and not experiment.steered  # steerings are of one division
     advice = "; more --repeats would narrow it" if can_repeat else ""
     doubt = "" if difference.excludes_zero else f", so this may be chance{advice}"
     interval = f"{low:+.{metric.digits}f} to {high:+.{metric.digits}f}{metric.suffix} ({difference.method})"

@@ -212,10 +212,10 @@ def _said_before(before: ImageAnswers, now: ImageAnswers, rows: Sequence[tuple[i
 
 def _accuracy(experiment: Experiment, right: NDArray[np.bool_], fold_of: NDArray[np.int64]) -> Mapping[str, Any]:
     """Return accuracies of ``(n, 2)`` hits before and now, and their difference, by fold or of a single split."""
-    numbers = np.unique(fold_of)
+    numbers, tested = np.unique(fold_of, return_counts=True)
     if len(numbers) > 1:
         before, now = (np.array([right[fold_of == each, side].mean() for each in numbers]) for side in (0, 1))
-        difference = paired_difference(now, before, *mean_sizes(experiment.folds))
+        difference = paired_difference(now, before, *mean_sizes(experiment.folds), tested=tested.tolist())
         return {"before": float(before.mean()), "now": float(now.mean()), "difference": difference}
     difference = bootstrap_difference(right[:, 1], right[:, 0], seed=experiment.seed)
     return {"before": float(right[:, 0].mean()), "now": float(right[:, 1].mean()), "difference": difference}

@@ -38,6 +38,11 @@ class Aligned:
         """Return ``(n, k)`` the labelled images there, those of the source first."""
         return self.rows(domains, domains.seen)
 
+    def leading(self, domains: Domains) -> Floats:
+        """Return the `leading_rows` of `labelled`."""
+        x = self.labelled(domains)
+        return leading_rows(x, out=x)
+
     def rows(self, domains: Domains, of_target: Codes) -> Floats:
         """Return ``(n_source + n, k)`` the source's images there, then these rows of the target."""
         n, project = len(domains.source), self.source.project
@@ -65,7 +70,7 @@ class Alignment(Method):
         return domains.once(f"{self.name}, fitted", lambda: self._fit(domains))
 
     def _fit(self, domains: Domains) -> LinearFitted:
-        tried = ((each, validate(leading_rows(each.labelled(domains)), domains)) for each in self.align(domains))
+        tried = ((each, validate(each.leading(domains), domains)) for each in self.align(domains))
         aligned, strength = min(tried, key=lambda each: each[1].loss)
         fitted = fit_validated(aligned.labelled(domains), domains, strength=strength).fitted
         return LinearFitted(aligned.target.compose(fitted.linear_map), {**aligned.settings, **fitted.chosen})

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import eigh
 
 from stackbone.stack.solvers.linear import LinearMap
 from stackbone.stack.solvers.rows import LazyRows, Matrix, some_rows
@@ -19,7 +20,7 @@ from stackbone.stack.transfer.method import Domains
 Doubles = NDArray[np.float64]
 Floats = NDArray[np.float32]
 
-_PIECE = 1024  # rows converted to double precision at a time
+_PIECE = 256  # rows converted to double precision at a time
 _LEAST = 1e-10  # share of the largest eigenvalue below which a direction of few rows is rounding
 
 
@@ -158,12 +159,12 @@ class Spectrum:
     ----------
     values : NDArray[np.float64]
         ``(rank,)`` eigenvalues, descending; all others are 0.
-    vectors : NDArray[np.float64]
-        ``(dim, rank)`` their directions, of length 1.
+    vectors : NDArray[np.float32]
+        ``(dim, rank)`` their directions, of length 1; in single precision, since methods share them for long.
     """
 
     values: Doubles
-    vectors: Doubles
+    vectors: Floats
 
     @classmethod
     def of(cls, z: Matrix) -> Spectrum:
@@ -180,20 +181,33 @@ class Spectrum:
             for start in range(0, n, _PIECE):
                 piece = z[start : start + _PIECE].astype(np.float64)
                 gram += piece.T @ piece
-        values, vectors = np.linalg.eigh(gram)
+        values, vectors = eigen(gram)
         values, vectors = values[::-1], vectors[:, ::-1]
         kept = values > _LEAST * max(values[0], np.finfo(np.float64).tiny)
         values, vectors = values[kept], vectors[:, kept]
         if wide:
-            vectors = (rows.T @ vectors) / np.sqrt(values)
-        return cls(values / n, vectors)
+            vectors = rows.T.astype(np.float64) @ vectors / np.sqrt(values)
+        return cls(values / n, np.ascontiguousarray(vectors, np.float32))
 
-    def power(self, exponent: float, ridge: float) -> Doubles:
+    def power(self, exponent: float, ridge: float) -> Floats:
         """Return ``(covariance + ridge I) ** exponent``, ``(dim, dim)``."""
-        base = ridge**exponent
-        raised: Doubles = (self.vectors * ((self.values + ridge) ** exponent - base)) @ self.vectors.T
-        raised[np.diag_indices_from(raised)] += base
+        dim, rank = self.vectors.shape
+        base = ridge**exponent if rank < dim else 0.0  # of directions without variance; taken off where there is some
+        scales = ((self.values + ridge) ** exponent - base).astype(np.float32)
+        raised: Floats = np.matmul(self.vectors * scales, self.vectors.T)
+        raised[np.diag_indices_from(raised)] += np.float32(base)
         return raised
+
+
+def eigen(symmetric: Doubles) -> tuple[Doubles, Doubles]:
+    """Return eigenvalues, ascending, and eigenvectors of ``(k, k)`` values, in whose place they are found.
+
+    By relatively robust representations (Dhillon & Parlett 2004, SIAM J. Matrix Anal. Appl. 25(3), 858-899), which take
+    no further ``(k, k)`` arrays to work in; divide and conquer takes two, in the same time.
+    """
+    # Transposed, which is the same matrix, it has the order in memory that LAPACK takes without a copy.
+    values, vectors = eigh(symmetric.T, overwrite_a=True, driver="evr", check_finite=False)
+    return values, vectors
 
 
 def spectra(domains: Domains) -> tuple[Spectrum, Spectrum]:

@@ -96,11 +96,13 @@ class Scoring:
         correction an approximation here.
         """
         if not self.is_split:
-            return paired_difference(a.score.folds, b.score.folds, *mean_sizes([part.fold for part in self.parts]))
-        tested, groups = self.parts[0].fold.test, self.pair.target_groups
-        truth = self.pair.target_codes[tested]
+            folds = [part.fold for part in self.parts]
+            tested = [len(fold.test) for fold in folds]
+            return paired_difference(a.score.folds, b.score.folds, *mean_sizes(folds), tested=tested)
+        rows, groups = self.parts[0].fold.test, self.pair.target_groups
+        truth = self.pair.target_codes[rows]
         right = (each.logs[0].argmax(axis=1) == truth for each in (a, b))
-        return bootstrap_difference(*right, seed=self.seed, groups=None if groups is None else groups[tested])
+        return bootstrap_difference(*right, seed=self.seed, groups=None if groups is None else groups[rows])
 
 
 def _model_score(model: str, truth: Sequence[NDArray[np.int64]], logs: Sequence[Logs]) -> ModelScore:

@@ -76,6 +76,19 @@ def test_differences_without_spread_have_no_interval(b: list[float], mean: float
     json.dumps(found.to_dict(), allow_nan=False)
 
 
+def test_as_many_rows_ahead_in_folds_of_unequal_size_is_no_spread() -> None:
+    tested = [127, 126, 124]
+    right, fewer = [119, 117, 115], [118, 116, 114]
+    a, b = np.divide(right, tested), np.divide(fewer, tested)
+    found = paired_difference(a, b, 251, 126, tested=tested)
+    assert found.mean == pytest.approx(1 / 126, rel=0.01)
+    assert (found.low, found.high, found.p_value) == (None, None, None)
+    fewer[2] -= 1
+    found = paired_difference(a, np.divide(fewer, tested), 251, 126, tested=tested)
+    assert found == paired_difference(a, np.divide(fewer, tested), 251, 126)
+    assert found.spans_zero
+
+
 @pytest.mark.parametrize(
     ("low", "high", "excludes"), [(0.01, 0.02, True), (-0.02, -0.01, True), (-0.01, 0.01, False), (0.0, 0.1, False)]
 )

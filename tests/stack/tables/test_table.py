@@ -334,7 +334,7 @@ def test_the_verdict_speaks_of_the_recipe_asked_for_and_not_of_the_best_row() ->
         ),
         (
             Difference(0.04, None, None, None, RESAMPLED_T),
-            "Every fold gives the same difference, so no interval can be given.",
+            "Every fold gives the same difference, so no interval can be given; more --repeats would give one.",
         ),
     ],
 )
@@ -342,6 +342,13 @@ def test_verdict_says_how_sure_the_difference_is(difference: Difference, words: 
     found = replace(FINDINGS, difference=difference)
     said = verdict(EXPERIMENT)
     assert told(replace(EXPERIMENT, findings=found)) == f"{said.comparison} {words} {said.beside}"
+
+
+def test_a_gain_is_clear_only_where_an_interval_leaves_out_zero() -> None:
+    ends = {(0.01, 0.07): True, (-0.01, 0.09): False, (None, None): False}
+    for (low, high), is_clear in ends.items():
+        found = replace(FINDINGS, difference=Difference(0.04, low, high, None, RESAMPLED_T))
+        assert verdict(replace(EXPERIMENT, findings=found)).is_clear is is_clear
 
 
 def test_a_single_split_is_not_told_to_repeat() -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.stack.transfer.estimates.alignment import Aligned, Alignment
-from stackbone.stack.transfer.estimates.moments import DomainMap, Spectrum, moments, spectra
+from stackbone.stack.transfer.estimates.moments import DomainMap, Spectrum, eigen, moments, spectra
 from stackbone.stack.transfer.method import Domains
 
 Floats = NDArray[np.float32]
@@ -59,7 +59,7 @@ class MongeMaps:
         self._basis = source.vectors if rank == dim else np.linalg.qr(np.hstack([source.vectors, target.vectors])).Q
         self._own = np.zeros(self._basis.shape[1])
         self._own[:rank] = source.values
-        turned = self._basis.T @ target.vectors
+        turned = (self._basis.T @ target.vectors).astype(np.float64)
         self._other = (turned * target.values) @ turned.T
 
     def matrix(self, ridge: float) -> Floats:
@@ -71,14 +71,16 @@ class MongeMaps:
             Added to every variance, above 0.
         """
         root = np.sqrt(self._own + ridge)
-        between = root[:, None] * self._other * root
+        between = root[:, None] * self._other
+        between *= root
         between[np.diag_indices_from(between)] += ridge * root**2
-        values, vectors = np.linalg.eigh(between)
-        half = vectors * np.maximum(values, 0) ** 0.25 / root[:, None]
+        values, half = eigen(between)
+        del between
+        half *= np.maximum(values, 0) ** 0.25
+        half /= root[:, None]
         further = half @ half.T
         further[np.diag_indices_from(further)] -= 1
-        basis = self._basis.astype(np.float32)
-        mapped: Floats = basis @ further.astype(np.float32) @ basis.T
+        mapped: Floats = self._basis @ further.astype(np.float32) @ self._basis.T
         mapped[np.diag_indices_from(mapped)] += 1
         return mapped
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from stackbone.stack.solvers.linear import LinearMap, LinearPath
 from stackbone.stack.solvers.rows import LazyRows, Matrix, Rows, RowsOfTwo, some_rows
 from stackbone.stack.transfer.classifier import WITHOUT_FOLDS, inner_folds, log_losses
+from stackbone.stack.transfer.estimates.alignment import Aligned
 from stackbone.stack.transfer.estimates.leading import leading_directions
 from stackbone.stack.transfer.estimates.moments import DomainMap, MappedRows, moments
 from stackbone.stack.transfer.estimates.search import SEARCH_TOL
@@ -44,12 +45,12 @@ class SharedMap(Method):
     def fit(self, domains: Domains) -> Fitted:
         """Learn both, with the coupling of the least log-loss on inner folds of the target's labelled images."""
         both, strength = moments(domains), pooled_strength(domains).c
-        seen = Rows([domains.target], domains.seen)
-        source = MappedRows(domains.source, DomainMap(both.source_mean, both.scale))
-        target = MappedRows(seen, DomainMap(both.target_mean, both.scale))
+        centred = Aligned(DomainMap(both.source_mean, both.scale), DomainMap(both.target_mean, both.scale))
+        source = MappedRows(domains.source, centred.source)
+        target = MappedRows(Rows([domains.target], domains.seen), centred.target)
         present, codes = np.unique(labelled(domains).codes, return_inverse=True)
         own, other = codes[: len(source)], codes[len(source) :]
-        coupling, by = _choose(domains, source, own, target, other, strength)
+        coupling, by = _choose(domains, centred, own, other, strength)
         coef, intercept = fit_both(source, own, target, other, len(present), strength, coupling)
         wide, at_mean = np.zeros((len(coef), domains.n_classes)), np.full(domains.n_classes, -50.0)
         wide[:, present], at_mean[present] = coef / both.scale[:, None], intercept
@@ -57,15 +58,13 @@ class SharedMap(Method):
         return LinearFitted(LinearMap.rounded(wide, at_mean, both.target_mean), chosen)
 
 
-def _choose(
-    domains: Domains, source: Matrix, own: Codes, target: Matrix, other: Codes, strength: float
-) -> tuple[float, str]:
+def _choose(domains: Domains, centred: Aligned, own: Codes, other: Codes, strength: float) -> tuple[float, str]:
     """Return the coupling, and how it was chosen: in the leading directions, on inner folds of the target's labels."""
     groups = None if domains.target_groups is None else domains.target_groups[domains.seen]
     folds = inner_folds(other, domains.seed, groups)
     if folds is None:
         return 1.0, str(WITHOUT_FOLDS["by"])
-    both = RowsOfTwo(source, target)[:]
+    both = centred.labelled(domains)
     directions = leading_directions(both)
     if directions is not None:
         both = both @ directions
