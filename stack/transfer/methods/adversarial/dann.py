@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 
-from stackbone.stack.transfer.estimates.kernels import common_rows
 from stackbone.stack.transfer.estimates.moments import moments, standardise
 from stackbone.stack.transfer.estimates.validation import labelled, lacking
 from stackbone.stack.transfer.method import Codes, Domains, Fitted, Matrix, Method, Probabilities
@@ -26,6 +25,7 @@ class DomainAdversarial(Method):
     family = "adversarial"
     what = "a small network whose features tell the classes and hide the domains"
     source = "Ganin et al. 2016, Domain-Adversarial Training of Neural Networks, JMLR 17"
+    statistics = "the target's mean and both domains' scale"
     place = 0
     is_linear = False
     by_default = False
@@ -38,8 +38,10 @@ class DomainAdversarial(Method):
         """Train, for a fixed number of epochs: nothing is chosen."""
         from stackbone.stack.transfer.adversarial.training import EPOCHS, train
 
-        source, target = common_rows(domains)
         both = moments(domains)
+        # Each about its own mean: a shift of all images, which is all that a hundred steps would unlearn, is gone.
+        source = standardise(domains.source, both.source_mean, both.scale)
+        target = standardise(domains.target, both.target_mean, both.scale)
         present, codes = np.unique(labelled(domains).codes, return_inverse=True)
         head = train(
             np.concatenate([source, target[domains.seen]]),
@@ -50,7 +52,7 @@ class DomainAdversarial(Method):
             domains.seed,
         )
         chosen: dict[str, float | str] = {"epochs": float(EPOCHS)}
-        return Adversarial(both.source_mean, both.scale, head, present, domains.n_classes, chosen)
+        return Adversarial(both.target_mean, both.scale, head, present, domains.n_classes, chosen)
 
 
 class Adversarial(Fitted):
@@ -59,7 +61,7 @@ class Adversarial(Fitted):
     Parameters
     ----------
     mean, scale : NDArray[np.float64]
-        ``(dim,)`` by which features are standardised.
+        ``(dim,)`` by which features of the target are standardised.
     head : Head
         Of the classes with a label.
     present : NDArray[np.int64]

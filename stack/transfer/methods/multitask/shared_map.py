@@ -4,6 +4,9 @@
 of both domains plus ``½ ‖W‖² + ½ k (‖V_source‖² + ‖V_target‖²)`` (Evgeniou & Pontil 2004, equation 6; with k of 1 it is
 the feature augmentation of Daumé III 2007). Intercepts share and differ likewise. A large k leaves one classifier for
 both, a small one two that share nothing.
+
+Where too few target labels are shown to make a task, what CORAL guesses of the surest half of every class stands for
+them, and k is 1: guesses would choose a k that makes them more sure.
 """
 
 from __future__ import annotations
@@ -17,15 +20,21 @@ from stackbone.stack.transfer.classifier import WITHOUT_FOLDS, inner_folds, log_
 from stackbone.stack.transfer.estimates.alignment import Aligned
 from stackbone.stack.transfer.estimates.leading import leading_directions
 from stackbone.stack.transfer.estimates.moments import DomainMap, MappedRows, moments
+from stackbone.stack.transfer.estimates.pseudo_labels import surest
 from stackbone.stack.transfer.estimates.search import SEARCH_TOL
-from stackbone.stack.transfer.estimates.validation import first_near_best, labelled, lacking, pooled_strength
-from stackbone.stack.transfer.method import Codes, Domains, Fitted, LinearFitted, Method
+from stackbone.stack.transfer.estimates.validation import first_near_best, lacking, pooled_strength
+from stackbone.stack.transfer.method import HIDDEN, Codes, Domains, Fitted, LinearFitted, Method
+from stackbone.stack.transfer.methods.feature.coral import METHOD as CORAL
+from stackbone.stack.transfer.methods.model.pace import SHARE
 
 Doubles = NDArray[np.float64]
 Floats = NDArray[np.float32]
 
 COUPLINGS = (30.0, 3.0, 0.3)
 """k that are tried."""
+
+GUESSED = 1.0, "default: guesses are nothing to choose by"
+"""k, and how it was chosen, where the target's task is made of guesses."""
 
 
 class SharedMap(Method):
@@ -39,23 +48,38 @@ class SharedMap(Method):
     place = 0
 
     def fits(self, domains: Domains) -> str | None:
-        """Return why not: each domain is a task, and has labels."""
-        return lacking(domains, target_labels=True, images=2)
+        """Return why not: each domain is a task, and has labels, or images to guess those of."""
+        if lacking(domains, target_labels=True) is not None:
+            return lacking(domains, hidden=True, images=2)
+        return lacking(domains, images=2)
 
     def fit(self, domains: Domains) -> Fitted:
         """Learn both, with the coupling of the least log-loss on inner folds of the target's labelled images."""
+        taught, other = _task(domains)
         both, strength = moments(domains), pooled_strength(domains).c
         centred = Aligned(DomainMap(both.source_mean, both.scale), DomainMap(both.target_mean, both.scale))
         source = MappedRows(domains.source, centred.source)
-        target = MappedRows(Rows([domains.target], domains.seen), centred.target)
-        present, codes = np.unique(labelled(domains).codes, return_inverse=True)
+        target = MappedRows(Rows([domains.target], taught), centred.target)
+        present, codes = np.unique(np.concatenate([domains.source_labels, other]), return_inverse=True)
         own, other = codes[: len(source)], codes[len(source) :]
-        coupling, by = _choose(domains, centred, own, other, strength)
+        coupling, by = GUESSED
+        if len(taught) == len(domains.seen):
+            coupling, by = _choose(domains, centred, own, other, strength)
         coef, intercept = fit_both(source, own, target, other, len(present), strength, coupling)
         wide, at_mean = np.zeros((len(coef), domains.n_classes)), np.full(domains.n_classes, -50.0)
         wide[:, present], at_mean[present] = coef / both.scale[:, None], intercept
         chosen: dict[str, float | str] = {"coupling": coupling, "C": strength, "by": by}
         return LinearFitted(LinearMap.rounded(wide, at_mean, both.target_mean), chosen)
+
+
+def _task(domains: Domains) -> tuple[Codes, Codes]:
+    """Return the rows of the target that make its task, and their classes: those shown, or guesses beside them."""
+    seen, labels = domains.seen, domains.target_labels[domains.seen]
+    if lacking(domains, target_labels=True) is None:
+        return seen, labels
+    hidden = np.flatnonzero(domains.target_labels == HIDDEN)
+    rows, guesses = surest(CORAL.fit(domains).predict_proba(domains.target[hidden]), SHARE)
+    return np.concatenate([seen, hidden[rows]]), np.concatenate([labels, guesses])
 
 
 def _choose(domains: Domains, centred: Aligned, own: Codes, other: Codes, strength: float) -> tuple[float, str]:
