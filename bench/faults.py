@@ -1,6 +1,7 @@
 """What kills, full disks, failing servers, damage and hostile changes do to a cache and to every file that is read.
 
-Two tables. Of caches, on this machine (`cache_faults`) and on an object store (`object_faults`):
+Two tables. Of caches, on this machine (`cache_faults`), on an object store (`object_faults`) and filled by the workers
+of a Ray cluster (`ray_faults`):
 
 survived        at the end every row was there, and right
 detected        the fault was noticed: by `verify`, by a clear error of the writer, or by the next run, which had
@@ -13,9 +14,9 @@ Of files (`fuzz`): bits flipped, ends cut, ranges zeroed, swapped, copied and in
 replaced by odd ones, most with every checksum and seal renewed. What a trial comes to is told in `fuzz.trial`;
 silent, traceback and hang must be 0.
 
-``python bench/faults.py [--quick] [--json FILE] [--seed N] [--only caches|objects|files] [--kinds shard,model]
-[--first N] [--times N] [--objects N] [--faults N]``. Exits 1 if a must-be-0 is not. A large number can be tried in
-parts: ``--first`` goes on where another run ended; of caches it draws other faults.
+``python bench/faults.py [--quick] [--json FILE] [--seed N] [--only caches,objects,ray,files] [--kinds shard,model]
+[--first N] [--times N] [--objects N] [--clusters N] [--faults N]``. Exits 1 if a must-be-0 is not. A large number can
+be tried in parts: ``--first`` goes on where another run ended; of caches it draws other faults.
 """
 
 from __future__ import annotations
@@ -39,8 +40,16 @@ from fuzz.workers import try_faults
 from machine import arguments, report, write_figures
 
 _QUICK = 120
-_WHAT = ("caches", "objects", "files")
+_WHAT = ("caches", "objects", "ray", "files")
 _SLOW = ("steering", "result")  # each builds a network, or fits a stack
+
+
+def _only(text: str) -> list[str]:
+    asked = [name.strip() for name in text.split(",")]
+    if set(asked) - set(_WHAT):
+        message = f"{text!r} names what is not tried: there are {', '.join(_WHAT)}"
+        raise argparse.ArgumentTypeError(message)
+    return asked
 
 
 def _kinds(text: str) -> list[str]:
@@ -72,6 +81,17 @@ def _break_objects(options: argparse.Namespace) -> list[Outcome]:
     return break_object_stores(range(options.first, options.first + n), options.seed)
 
 
+def _break_rays(options: argparse.Namespace, folder: Path) -> list[Outcome]:
+    """Return what faults of processes and machines do to caches that a Ray cluster fills; nothing where it lacks."""
+    if find_spec("ray") is None:
+        print("no Ray cluster was tried: install ray", file=sys.stderr)
+        return []
+    from ray_faults import break_rays
+
+    n = 1 if options.quick else options.clusters
+    return break_rays(folder, range(options.first, options.first + n), options.seed)
+
+
 def _report_caches(outcomes: Sequence[Outcome], title: str) -> None:
     header = ["fault", "tried", "survived", "detected", "silently wrong", "rows lost", "note"]
     report(f"Caches, {title}", header, [[str(value) for value in asdict(each).values()] for each in outcomes], [], None)
@@ -96,9 +116,10 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="of the random moments, offsets and sizes")
     parser.add_argument("--dir", type=Path, default=Path(tempfile.gettempdir()), help="where caches are made")
     parser.add_argument("--no-mount", action="store_true", help="limit file sizes instead of mounting a small tmpfs")
-    parser.add_argument("--only", choices=_WHAT, help="one of the tables")
+    parser.add_argument("--only", type=_only, default=_WHAT, help=f"of {', '.join(_WHAT)}, comma-separated")
     parser.add_argument("--times", type=float, default=1.0, help="as many faults of caches as the usual 760")
     parser.add_argument("--objects", type=int, default=100, help="faults of each kind tried on an object store")
+    parser.add_argument("--clusters", type=int, default=20, help="faults of each kind tried on a Ray cluster")
     parser.add_argument("--kinds", type=_kinds, help="kinds of files, comma-separated")
     parser.add_argument("--faults", type=int, default=10_000, help="tried in files, over all kinds")
     parser.add_argument("--first", type=int, default=0, help="number of the first fault of each kind")
@@ -107,13 +128,15 @@ def main() -> int:
     caches: list[Outcome] = []
     files: list[Faults] = []
     with tempfile.TemporaryDirectory(prefix="stackbone-faults-", dir=options.dir) as folder:
-        if options.only in (None, "caches"):
+        if "caches" in options.only:
             mount = not options.no_mount and shutil.which("mount") is not None and os.geteuid() == 0
             of_part = (options.seed, options.first) if options.first else options.seed
             caches = break_caches(Path(folder), of_part, 0.04 if options.quick else options.times, mount=mount)
-        if options.only in (None, "objects"):
+        if "objects" in options.only:
             caches += _break_objects(options)
-        if options.only in (None, "files"):
+        if "ray" in options.only:
+            caches += _break_rays(options, Path(folder))
+        if "files" in options.only:
             files = try_faults(_numbers(options), Path(folder), options.seed, os.cpu_count() or 1)
     title = f"seed {options.seed}, {time.monotonic() - started:.0f} s"
     if caches:

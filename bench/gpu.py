@@ -13,7 +13,8 @@ It is meant to take under eight minutes, which no GPU has shown yet: nothing is 
   the engine uses: whether it should.
 
 ``python bench/gpu.py [--device cuda] [--part NAMES] [--seconds N] [--quick] [--json FILE]``. With ``--quick``
-everything is small, and a CPU will do: then both sides of a comparison are that CPU.
+everything is small, measured once, and a CPU will do: then both sides of a comparison are that CPU. Else rates and
+seconds are medians of three rounds in which the sides of a comparison take turns, but for the largest solver.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from roofline import operations
 
-from machine import arguments, describe_machine, report, write_figures
+from machine import arguments, describe_machine, medians_in_turns, report, write_figures
 from stackbone.cache import FeatureStore
 from stackbone.extract import extract, open_dataset
 from stackbone.extract.backbones.backbone import Backbone, get_backbone
@@ -45,6 +46,7 @@ QUICK_NETWORKS = ("efficientnet_lite0", "resnet50")
 PIPELINES = ("efficientnet_lite0,efficientnet_lite1,efficientnet_lite2", "resnet50", "vit_base")
 TRIED = ("efficientnet_lite0", "resnet50", "vit_base")
 PARTS = ("peak", "engines", "solvers", "pipeline", "faster")
+ROUNDS = 3
 WEIGHTS = random_weights(0)
 
 Rows = list[list[str]]
@@ -114,9 +116,9 @@ def differences(found: NDArray[np.float32], expected: NDArray[np.float32]) -> fl
 
 
 def measure_engines(
-    names: tuple[str, ...], device: str, peaks: dict[str, float], seconds: float, clock: Clock
+    names: tuple[str, ...], device: str, peaks: dict[str, float], seconds: float, rounds: int, clock: Clock
 ) -> tuple[Rows, dict[str, Any]]:
-    """Return rows and figures of every backbone in every precision."""
+    """Return rows and figures of every backbone in every precision, each measured so long in all rounds together."""
     rows: Rows = []
     figures: dict[str, Any] = {}
     for name in names:
@@ -128,13 +130,15 @@ def measure_engines(
         expected = TorchEngine(backbone, WEIGHTS, "cpu").embed(few)[0]
         figures[name] = {"tflop_per_image": cost}
         cells = [name, f"{1000 * cost:.2f}"]
-        for precision in precisions_of(device):
-            engine = TorchEngine(backbone, WEIGHTS, device, precision)
-            pixels = fitting_pixels(engine, backbone)
-            rate = rate_of(engine, pixels, seconds)
-            far = differences(engine.embed(few)[0], expected)
+        engines = {each: TorchEngine(backbone, WEIGHTS, device, each) for each in precisions_of(device)}
+        pixels = {each: fitting_pixels(engine, backbone) for each, engine in engines.items()}
+        measures = [partial(rate_of, engines[each], pixels[each], seconds / rounds) for each in engines]
+        rates = dict(zip(engines, medians_in_turns(measures, rounds), strict=True))
+        for precision, rate in rates.items():
+            far = differences(engines[precision].embed(few)[0], expected)
             share = rate * cost / peaks[precision] if precision in peaks else float("nan")
-            figures[name][precision] = {"images_per_s": rate, "of_peak": share, "difference": far, "batch": len(pixels)}
+            n = len(pixels[precision])
+            figures[name][precision] = {"images_per_s": rate, "of_peak": share, "difference": far, "batch": n}
             cells += [f"{rate:,.0f}", f"{share:.0%}", f"{far:.0e}"]
         rows.append(cells)
         print("\t".join(cells), file=sys.stderr, flush=True)
@@ -168,14 +172,22 @@ def made_photos(folder: Path, n: int) -> list[str]:
     return paths
 
 
-def rate_alone(backbone: Backbone, device: str, precision: str) -> float:
-    """Return images a second of a backbone's engine."""
-    engine = TorchEngine(backbone, WEIGHTS, device, precision)
-    return rate_of(engine, fitting_pixels(engine, backbone), 1.0)
+def rate_alone(engines: list[tuple[TorchEngine, NDArray[np.uint8]]]) -> float:
+    """Return images a second of engines one after another, each on its pixels."""
+    return 1 / sum(1 / rate_of(engine, pixels, 1.0) for engine, pixels in engines)
+
+
+def rate_whole(names: str, device: str, files: list[str], precision: str) -> float:
+    """Return images a second of `extract` into an empty cache."""
+    with tempfile.TemporaryDirectory() as folder:
+        store, started = FeatureStore(Path(folder) / "features"), time.perf_counter()
+        options: dict[str, Any] = {"random_seed": 0, "precision": precision, "engine": "torch", "device": device}
+        extract(open_dataset(files), names, store, **options)
+        return len(files) / (time.perf_counter() - started)
 
 
 def measure_pipeline(
-    device: str, sets: tuple[str, ...], files: list[str], precision: str, clock: Clock
+    device: str, sets: tuple[str, ...], files: list[str], precision: str, rounds: int, clock: Clock
 ) -> tuple[Rows, list[dict[str, Any]]]:
     """Return rows and figures of `extract` against its engines alone."""
     rows: Rows = []
@@ -184,19 +196,10 @@ def measure_pipeline(
         if not clock.allows(f"pipeline of {names}"):
             continue
         backbones = [get_backbone(name) for name in names.split(",")]
-        alone = 1 / sum(1 / rate_alone(backbone, device, precision) for backbone in backbones)
-        with tempfile.TemporaryDirectory() as folder:
-            started = time.perf_counter()
-            extract(
-                open_dataset(files),
-                names,
-                FeatureStore(Path(folder) / "features"),
-                random_seed=0,
-                precision=precision,
-                engine="torch",
-                device=device,
-            )
-            whole = len(files) / (time.perf_counter() - started)
+        engines = [TorchEngine(each, WEIGHTS, device, precision) for each in backbones]
+        ready = [(engine, fitting_pixels(engine, each)) for engine, each in zip(engines, backbones, strict=True)]
+        measures = [partial(rate_alone, ready), partial(rate_whole, names, device, files, precision)]
+        alone, whole = medians_in_turns(measures, rounds)
         figures.append({"backbones": names, "precision": precision, "engines": alone, "extract": whole})
         rows.append([names.replace(",", ", "), precision, f"{alone:,.0f}", f"{whole:,.0f}", f"{whole / alone:.0%}"])
         print("\t".join(rows[-1]), file=sys.stderr, flush=True)
@@ -216,7 +219,7 @@ def main() -> None:
     card = torch.cuda.get_device_name(device) if device.startswith("cuda") else "no GPU: the CPU stands in for it"
     figures: dict[str, Any] = {"device": device, "card": card, "cuda": torch.version.cuda}
     print(f"{device}: {card}", file=sys.stderr)
-    quick, each = options.quick, 0.3 if options.quick else 2.0
+    quick, each, rounds = options.quick, 0.3 if options.quick else 2.0, 1 if options.quick else ROUNDS
     peaks: dict[str, float] = {}
     if "peak" in parts:
         sizes = (256, 512) if quick else (2048, 4096, 8192)
@@ -229,17 +232,17 @@ def main() -> None:
         header = ["backbone", "GFLOP an image"]
         header += [f"{p} {what}" for p in precisions_of(device) for what in ("images/s", "of the peak", "difference")]
         names = QUICK_NETWORKS if quick else NETWORKS
-        tables.append(("engines", header, lambda: measure_engines(names, device, peaks, each, clock)))
+        tables.append(("engines", header, lambda: measure_engines(names, device, peaks, each, rounds, clock)))
     if "solvers" in parts:
         header = ["rows", "columns", "classes", "GPU, s", "CPU, s", "times faster", "steps", "coefficients", "outputs"]
-        tables.append(("solvers", header, lambda: measure_solvers(device, clock.allows, quick=quick)))
+        tables.append(("solvers", header, lambda: measure_solvers(device, clock.allows, rounds, quick=quick)))
     if "pipeline" in parts:
         header = ["backbones", "precision", "engines alone", "extract", "of the engines"]
-        tables.append(("pipeline", header, lambda: _pipelines(device, options, clock)))
+        tables.append(("pipeline", header, lambda: _pipelines(device, options, rounds, clock)))
     if "faster" in parts:
         header = ["backbone", "way", "images/s", "against the engine"]
         tried = TRIED[:1] if quick else TRIED
-        tables.append(("faster", header, lambda: faster_ways(tried, device, each, clock.allows, quick=quick)))
+        tables.append(("faster", header, lambda: faster_ways(tried, device, each, clock.allows, rounds, quick=quick)))
     for part, header, measure in tables:
         rows, figures[part] = measure()
         report(f"{part}: {card}", header, rows, None, None)
@@ -250,14 +253,14 @@ def main() -> None:
         write_figures(f"{card}; {describe_machine()['processor']}", figures, options.json)
 
 
-def _pipelines(device: str, options: Any, clock: Clock) -> tuple[Rows, list[dict[str, Any]]]:  # noqa: ANN401
+def _pipelines(device: str, options: Any, rounds: int, clock: Clock) -> tuple[Rows, list[dict[str, Any]]]:  # noqa: ANN401
     sets, n = (PIPELINES[:1], 64) if options.quick else (PIPELINES, 2000)
     with tempfile.TemporaryDirectory() as folder:
         files = made_photos(Path(folder), n)
         rows: Rows = []
         figures: list[dict[str, Any]] = []
         for precision in ("fp32", "bf16"):
-            own_rows, own = measure_pipeline(device, sets, files, precision, clock)
+            own_rows, own = measure_pipeline(device, sets, files, precision, rounds, clock)
             rows, figures = rows + own_rows, figures + own
         return rows, figures
 

@@ -9,8 +9,10 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
+from machine import medians_in_turns
 from stackbone.extract.backbones.backbone import get_backbone
 from stackbone.extract.backbones.weights import random_weights
 from stackbone.extract.engines.network import build_outputs
@@ -97,9 +99,12 @@ WAYS = {
 
 
 def faster_ways(
-    names: tuple[str, ...], device: str, seconds: float, allows: Callable[[str], bool], *, quick: bool
+    names: tuple[str, ...], device: str, seconds: float, allows: Callable[[str], bool], rounds: int, *, quick: bool
 ) -> tuple[list[list[str]], dict[str, Any]]:
-    """Return rows and figures of every way of some backbones; of a quick run, of those that need no compiler."""
+    """Return rows and figures of every way of some backbones; of a quick run, of those that need no compiler.
+
+    Each is measured for so many seconds in all rounds together, in which the ways that run here take turns.
+    """
     import torch
 
     rows: list[list[str]] = []
@@ -107,20 +112,25 @@ def faster_ways(
     for name in names:
         backbone = get_backbone(name)
         network = build_outputs(backbone, random_weights(0), ["pooled"]).to(device)
-        own: dict[str, Any] = {}
+        ready: dict[str, tuple[int, Run]] = {}
         for way, (make, times) in WAYS.items():
             if (quick and make is compiled) or not allows(f"{way} of {name}"):
                 continue
             n = (8 if quick else BATCH) * times
             try:
                 batch = torch.randint(0, 256, (n, *backbone.transform.input_size, 3), dtype=torch.uint8, device=device)
-                own[way] = n / seconds_of(make(network, batch, device), device, seconds)
+                made = make(network, batch, device)
+                seconds_of(made, device, 0.0)
             except Exception as exc:  # a way that fails here is one of the things to be found out
                 reason = (str(exc).strip() or type(exc).__name__).splitlines()[0][:60]
                 rows.append([name, way, "-", reason])
                 continue
-            first = next(iter(own.values()))
-            rows.append([name, way, f"{own[way]:,.0f}", f"{own[way] / first:.2f}x"])
+            ready[way] = n, made
+        each_s = [partial(seconds_of, made, device, seconds / rounds) for _, made in ready.values()]
+        taken = medians_in_turns(each_s, rounds)
+        own = {way: n / one for (way, (n, _)), one in zip(ready.items(), taken, strict=True)}
+        for way, rate in own.items():
+            rows.append([name, way, f"{rate:,.0f}", f"{rate / next(iter(own.values())):.2f}x"])
             print("\t".join(rows[-1]), file=sys.stderr, flush=True)
         figures[name] = own
     return rows, figures

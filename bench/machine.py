@@ -7,7 +7,7 @@ import json
 import os
 import platform
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -61,6 +61,12 @@ def add_folder(parser: argparse.ArgumentParser, option: str, part: str, what: st
 def spread(values: Sequence[float]) -> dict[str, float]:
     """Return minimum, median and maximum."""
     return {"min": min(values), "median": statistics.median(values), "max": max(values)}
+
+
+def medians_in_turns(measures: Sequence[Callable[[], float]], rounds: int) -> list[float]:
+    """Return the median of each measure, over rounds in which all take their turn: what drifts befalls all alike."""
+    found = [[measure() for measure in measures] for _ in range(rounds)]
+    return [statistics.median(values) for values in zip(*found, strict=True)]
 
 
 def report(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], figures: Any, file: Path | None) -> None:  # noqa: ANN401

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.cache.records.listed import Listed, Skipped
+from stackbone.cache.records.indexes.listed import Listed, Skipped
 from stackbone.cache.upkeep.dataset_summary import DatasetSummary, Sizes
 from stackbone.cache.upkeep.oddities.find import Oddity
 from stackbone.stack.experiments.learning_curve import LearningCurve

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from machine import arguments, report
 from stackbone.extract.backbones.backbone import Backbone, get_backbone
 from stackbone.extract.backbones.weights import random_weights
-from stackbone.extract.engines.engine import ENGINES, Engine, make_engine
+from stackbone.extract.engines.contract import Engine
+from stackbone.extract.engines.engine import ENGINES, make_engine
 from stackbone.extract.networks.forms import list_forms
 
 BACKBONES = "efficientnet_lite0,efficientnet_lite1,efficientnet_lite2,resnet50,vit_base"

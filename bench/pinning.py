@@ -23,7 +23,8 @@ from machine import add_folder, arguments, report, spread
 from stackbone.extract import find_weights, get_backbone
 from stackbone.extract.backbones.backbone import Backbone
 from stackbone.extract.engines import engine as engine_module
-from stackbone.extract.engines.engine import Engine, make_engine
+from stackbone.extract.engines.contract import Engine
+from stackbone.extract.engines.engine import make_engine
 
 WAYS = {"bound to cores (before)": True, "free (now)": False}
 

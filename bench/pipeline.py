@@ -25,7 +25,8 @@ from stackbone.cache import usable_cores
 from stackbone.extract import find_weights, get_backbone
 from stackbone.extract.backbones.backbone import Backbone, Transform
 from stackbone.extract.backbones.weights import random_weights
-from stackbone.extract.engines.engine import Engine, make_engine
+from stackbone.extract.engines.contract import Engine
+from stackbone.extract.engines.engine import make_engine
 from stackbone.extract.images.decode import apply_transform, decode
 
 IN_MEMORY = 64  # distinct photographs that the engines run over again and again

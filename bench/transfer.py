@@ -8,30 +8,35 @@ target are seen, with no label, ten of each class, or all; the others are tested
 drawn by seed (shuffled splits of both domains, as SKADA-Bench does: Lalou et al. 2024, arXiv 2407.11676, section 3).
 Accuracy is that of the mean of the backbones' probabilities, and differences from the best baseline have the 95%
 interval of the corrected resampled t-test. Seconds are those of one fit on one backbone, on one core, all that methods
-share counted to the first that asks for it.
-``python bench/transfer.py [--quick] [--json FILE] [--pair NAME] [--methods NAMES] [--seeds N] [--data FOLDER]
-[--photos FOLDER] [--cache FOLDER]``.
+and settings share counted to the first that asks for it.
+With ``--json FILE`` what was measured is written after every seed and setting, and what FILE has already is not
+measured again, so that a run that was cut goes on where it ended. ``--cache`` keeps the features.
+``python bench/transfer.py [--quick] [--json FILE] [--pair NAME] [--methods NAMES] [--labels NAME] [--seeds N]
+[--backbones N] [--mnist N] [--data FOLDER] [--photos FOLDER] [--cache FOLDER]``.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
-from transfer_pairs import PAIRS, Codes, Embedder, Pair
+from transfer_pairs import N_MNIST, PAIRS, Codes, Embedder, Pair
 
 from machine import add_folder, arguments, report, write_figures
 from stackbone.cache import FeatureStore
 from stackbone.stack import stratified_folds
 from stackbone.stack.metrics.compare import Difference, paired_difference
+from stackbone.stack.transfer.domains.parts import rows_of
 from stackbone.stack.transfer.gap.distance import proxy_a_distance
-from stackbone.stack.transfer.method import HIDDEN, Domains
+from stackbone.stack.transfer.memo import Memo
+from stackbone.stack.transfer.method import HIDDEN, Domains, Method
 from stackbone.stack.transfer.registry import METHODS
 from stackbone.stack.transfer.results.verdict import effect_of_source
 
@@ -41,8 +46,12 @@ SEEDS = 5
 BASELINES = ("source-only", "target-only", "pooled")
 
 
+Memos = dict[str, tuple[Memo, Memo]]
+"""By backbone, what was computed of the source alone, and of both domains without target labels."""
+
+
 def domains_of(
-    pair: Pair, setting: int | None, seed: int, share: float = 0.8
+    pair: Pair, setting: int | None, seed: int, share: float = 0.8, memos: Memos | None = None
 ) -> tuple[dict[str, Domains], dict[str, Any], Codes]:
     """Return the domains of each backbone, with a share of the source; test features by backbone, and test codes."""
     classes = np.intersect1d(pair.source_labels, pair.target_labels)
@@ -58,51 +67,101 @@ def domains_of(
         hidden = np.full_like(shown, HIDDEN)
         hidden[keep] = shown[keep]
         shown = hidden
-    found = {
-        name: Domains(pair.source[name][drawn], codes[drawn], pair.target[name][fold.train], shown, len(classes), seed)
-        for name in pair.source
-    }
+    found = {}
+    for name in pair.source:
+        of_source, of_images = (memos or {}).get(name, (Memo(), Memo()))
+        source, target = rows_of(pair.source[name], drawn), pair.target[name][fold.train]
+        labels = codes[drawn], shown
+        found[name] = Domains(
+            source, labels[0], target, labels[1], len(classes), seed, source_memo=of_source, image_memo=of_images
+        )
     return found, {name: pair.target[name][fold.test] for name in pair.source}, wanted[fold.test]
 
 
-def measure(pair: Pair, names: Sequence[str], seeds: int) -> dict[str, Any]:
-    """Return accuracies by setting, method and seed, with seconds; and how far the domains are apart."""
-    figures: dict[str, Any] = {}
-    for setting, shown in SETTINGS.items():
-        accuracies: dict[str, list[float]] = {}
-        seconds: dict[str, list[float]] = {}
-        sizes, gap = (0, 0), []
-        for seed in range(seeds):
-            domains, test, codes = domains_of(pair, shown, seed)
+def measure(
+    pair: Pair,
+    names: Sequence[str],
+    settings: Sequence[str],
+    seeds: int,
+    known: dict[str, Any],
+    keep: Callable[[str], None],
+) -> None:
+    """Measure accuracies by setting, method and seed, with seconds, and how far the domains are apart.
+
+    Parameters
+    ----------
+    pair : Pair
+        The domains.
+    names : sequence of str
+        Methods.
+    settings : sequence of str
+        Of `SETTINGS`.
+    seeds : int
+        How often domains are divided.
+    known : dict
+        What was measured before, to which the rest is added.
+    keep : callable
+        Called after every setting of every seed, with which it was.
+    """
+    for seed in range(seeds):
+        memos: Memos = {name: (Memo(), Memo()) for name in pair.source}
+        for setting in settings:
+            figures = known.setdefault(setting, {"gaps": [], "methods": {}})
+            domains, test, codes = domains_of(pair, SETTINGS[setting], seed, memos=memos)
             first = next(iter(domains.values()))
-            sizes = len(first.target), len(codes)  # as the command does: most of the source is the same by any seed
+            figures["sizes"] = len(first.target), len(codes)  # as the command: most of the source is in any division
             for name in names:
-                method = METHODS[name]
-                if any(method.fits(each) for each in domains.values()):
+                method, done = METHODS[name], figures["methods"].get(name, {"by seed": [], "seconds by seed": []})
+                if len(done["by seed"]) > seed or any(method.fits(each) for each in domains.values()):
                     continue
-                started = time.perf_counter()
-                fitted = {backbone: method.fit(each) for backbone, each in domains.items()}
-                seconds.setdefault(name, []).append((time.perf_counter() - started) / len(domains))
-                said = np.mean([each.predict_proba(test[backbone]) for backbone, each in fitted.items()], axis=0)
-                accuracies.setdefault(name, []).append(float((said.argmax(axis=1) == codes).mean()))
-            gap.append(float(np.mean([proxy_a_distance(each) for each in domains.values()])))
-        pooled, alone = (accuracies.get(name) for name in ("pooled", "target-only"))
-        effect = paired_difference(pooled, alone, *sizes).to_dict() if pooled and alone and seeds > 1 else None
-        best = max((name for name in BASELINES if name in accuracies), key=lambda name: np.mean(accuracies[name]))
-        figures[setting] = {
-            "best baseline": best,
-            "source effect": effect,
-            "proxy A-distance": float(np.mean(gap)),
-            "methods": {
-                name: {
-                    "accuracy": float(np.mean(each)),
-                    "by seed": each,
-                    "seconds": float(np.median(seconds[name])),
-                    "difference": paired_difference(each, accuracies[best], *sizes).to_dict() if seeds > 1 else None,
-                }
-                for name, each in accuracies.items()
-            },
-        }
+                accuracy, seconds = try_method(method, domains, test, codes)
+                done["by seed"].append(accuracy)
+                done["seconds by seed"].append(seconds)
+                figures["methods"][name] = done
+            if len(figures["gaps"]) == seed:
+                figures["gaps"].append(float(np.mean([proxy_a_distance(each) for each in domains.values()])))
+            compare(figures)
+            keep(f"seed {seed}, labels {setting}")
+
+
+def try_method(method: Method, domains: dict[str, Domains], test: dict[str, Any], codes: Codes) -> tuple[float, float]:
+    """Return the accuracy of the mean of its probabilities over backbones, and the CPU seconds of one fit."""
+    said, seconds = np.zeros((len(codes), next(iter(domains.values())).n_classes)), 0.0
+    for backbone, each in domains.items():
+        started = time.thread_time()
+        fitted = method.fit(each)
+        seconds += time.thread_time() - started
+        said += fitted.predict_proba(test[backbone])
+    return float((said.argmax(axis=1) == codes).mean()), seconds / len(domains)
+
+
+def compare(figures: dict[str, Any]) -> None:
+    """Add to one setting the means over seeds, the best baseline and each method's difference from it."""
+    methods, sizes = figures["methods"], figures["sizes"]
+    by_seed = {name: each["by seed"] for name, each in methods.items()}
+    n = min(map(len, by_seed.values()))
+    by_seed = {name: each[:n] for name, each in by_seed.items()}
+    best = max((name for name in BASELINES if name in by_seed), key=lambda name: np.mean(by_seed[name]))
+    effect = None
+    if n > 1 and {"pooled", "target-only"} <= by_seed.keys():
+        effect = paired_difference(by_seed["pooled"], by_seed["target-only"], *sizes).to_dict()
+    figures |= {
+        "seeds": n,
+        "best baseline": best,
+        "source effect": effect,
+        "proxy A-distance": float(np.mean(figures["gaps"])),
+    }
+    for name, each in methods.items():
+        each["accuracy"] = float(np.mean(by_seed[name]))
+        each["seconds"] = float(np.median(each["seconds by seed"]))
+        each["difference"] = paired_difference(by_seed[name], by_seed[best], *sizes).to_dict() if n > 1 else None
+
+
+def read_figures(file: Path | None) -> dict[str, Any]:
+    """Return what an earlier run wrote; nothing where there was none."""
+    if file is None or not file.exists():
+        return {}
+    figures: dict[str, Any] = json.loads(file.read_text())["figures"]
     return figures
 
 
@@ -134,29 +193,37 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, help="a cache to keep; by default one of its own that is removed")
     parser.add_argument("--pair", action="append", choices=PAIRS, help="a pair; repeat for more, all by default")
     parser.add_argument("--methods", help="names of methods, by comma; all by default, the baselines always")
+    parser.add_argument("--labels", action="append", choices=SETTINGS, help="target labels that are shown; repeat")
+    parser.add_argument("--mnist", type=int, default=N_MNIST, help="images of MNIST")
+    parser.add_argument("--backbones", type=int, default=len(NAMES), help="how many, from the smallest")
     parser.add_argument("--seeds", type=int, default=SEEDS, help="how often domains are divided")
     options = parser.parse_args()
     every = [name for name, method in METHODS.items() if method.by_default or not options.quick]
     asked = every if options.methods is None else [*BASELINES, *options.methods.split(",")]
-    seeds = 1 if options.quick else options.seeds
-    figures: dict[str, Any] = {}
+    seeds, settings = 1 if options.quick else options.seeds, options.labels or list(SETTINGS)
+    figures, started = read_figures(options.json), time.perf_counter()
+
+    def keep(what: str) -> None:
+        print(f"{what}: measured after {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
+        if options.json:
+            write_figures("Transfer methods", figures, options.json)
+
     with tempfile.TemporaryDirectory() as folder, threadpool_limits(limits=1):
-        embed = Embedder(FeatureStore(options.cache or folder), NAMES[:1] if options.quick else NAMES)
+        embed = Embedder(FeatureStore(options.cache or folder), NAMES[: 1 if options.quick else options.backbones])
         for title in options.pair or list(PAIRS)[: 1 if options.quick else None]:
-            figures[title] = measure(PAIRS[title](options, Path(folder), embed), asked, seeds)
+            measure(
+                PAIRS[title](options, Path(folder), embed), asked, settings, seeds, figures.setdefault(title, {}), keep
+            )
             rows = []
             for name in asked:
-                by_setting = [figures[title][setting]["methods"].get(name) for setting in SETTINGS]
+                by_setting = [figures[title][setting]["methods"].get(name) for setting in settings]
                 took = [f"{each['seconds']:.1f}" if each else "" for each in by_setting]
                 rows.append([METHODS[name].family, name, *map(cell, by_setting), " / ".join(took)])
-            header = ["family", "method", *(f"labels {name}, %" for name in SETTINGS), "seconds"]
+            header = ["family", "method", *(f"labels {name}, %" for name in settings), "seconds"]
             report(title, header, rows, figures, None)
-            for setting in SETTINGS:
+            for setting in settings:
                 if line := effect_line(setting, figures[title][setting]):
                     print(line)
-            print(f"{title}: measured", file=sys.stderr, flush=True)
-            if options.json:  # what was measured stays, whatever comes after
-                write_figures("Transfer methods", figures, options.json)
 
 
 if __name__ == "__main__":

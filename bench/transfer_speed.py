@@ -4,14 +4,16 @@ Made features of the shape and spectrum of three EfficientNet-Lites (1,280 colum
 directions), 4,000 images of each domain, 10 classes that a classifier confuses in part. One division as `transfer --cv
 3` makes it: two thirds of the target are seen, with ten labels of each class (or as ``--labels`` says), the others are
 answered. Seconds are those of the processor, on one thread, all that methods share counted to the first that asks for
-it; two backbones side by side on two cores take half of the sum. The memory is that of two backbones fitted side by
-side, as the command does, on top of what the process held with the features.
+it. Seconds by the clock are those of two backbones fitted side by side, as the command does, and memory is what that
+takes on top of what the process held with the features. Beside each method stands what it holds of its own at its peak
+on one backbone, what it shares with others included where it makes it (as tracemalloc counts).
 ``python bench/transfer_speed.py [--quick] [--images N] [--labels none|few:10|all] [--json FILE]``.
 """
 
 from __future__ import annotations
 
 import time
+import tracemalloc
 from functools import partial
 from typing import Any
 
@@ -72,6 +74,21 @@ def seconds_of_each(domains: dict[str, Domains], names: list[str]) -> dict[str, 
     return found
 
 
+def peaks_of_each(domains: Domains, names: list[str]) -> dict[str, int]:
+    """Return the bytes that every method that fits allocates at its peak, on one backbone."""
+    found = {}
+    tracemalloc.start()
+    with threadpool_limits(limits=1):
+        for name in names:
+            if METHODS[name].fits(domains) is None:
+                before = tracemalloc.get_traced_memory()[0]
+                tracemalloc.reset_peak()
+                METHODS[name].fit(domains)
+                found[name] = tracemalloc.get_traced_memory()[1] - before
+    tracemalloc.stop()
+    return found
+
+
 def fit_all(pair: Pair, labels: str, names: list[str]) -> None:
     """Divide the domains and fit every method, on the one backbone of a pair, as a fold of the command does."""
     (domains,) = divide(pair, labels).values()
@@ -94,7 +111,8 @@ def main() -> None:
     pair = made_pair(n, backbones)
     size = sum(block.nbytes for side in (pair.source, pair.target) for block in side.values())
     seconds = seconds_of_each(divide(pair, options.labels), names)
-    before = resident()
+    peaks = peaks_of_each(next(iter(divide(pair, options.labels).values())), names)
+    before, started = resident(), time.perf_counter()
     fits = {
         (name, 0): partial(
             fit_all,
@@ -106,21 +124,24 @@ def main() -> None:
     }
     with Peak() as peak:
         run_fits(fits, 2, FitCounter(None, len(fits)))
+    clock = time.perf_counter() - started
     total, times = sum(seconds.values()), (peak.n_bytes - before + size) / size
     figures: dict[str, Any] = {
         "images of each domain": n,
         "backbones": backbones,
         "labels": options.labels,
         "cpu seconds": seconds,
+        "seconds by the clock": clock,
+        "own bytes at the peak": peaks,
         "features": size,
         "before": before,
         "peak": peak.n_bytes,
     }
-    rows = [[METHODS[name].family, name, f"{each:.1f}"] for name, each in seconds.items()]
-    rows.append(["", "all of them", f"{total:.1f}"])
+    rows = [[METHODS[name].family, name, f"{each:.1f}", f"{peaks[name] / 1e6:.0f}"] for name, each in seconds.items()]
+    rows.append(["", "all of them", f"{total:.1f}", ""])
     title = f"Transfer methods, {n:,} + {n:,} images, {backbones} backbones, labels {options.labels}"
-    report(title, ["family", "method", "CPU seconds"], rows, figures, options.json)
-    print(f"\nfeatures {size / 1e6:.0f} MB, at the peak {times:.2f} times as much")
+    report(title, ["family", "method", "CPU seconds", "MB of its own"], rows, figures, options.json)
+    print(f"\n{clock:.0f} s by the clock; features {size / 1e6:.0f} MB, at the peak {times:.2f} times as much")
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
         WeightsError,
     )
     from stackbone.cache.feature_set import FeatureSet
-    from stackbone.cache.records.index import FAILED, OK, DatasetIndex, empty_index
+    from stackbone.cache.records.indexes.index import FAILED, OK, DatasetIndex, empty_index
     from stackbone.cache.records.seen import SeenRecord, read_seen, write_seen
     from stackbone.cache.records.spec import FeatureSpec, feature_set_id
     from stackbone.cache.store import FeatureStore, default_cache

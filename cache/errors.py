@@ -97,6 +97,18 @@ class RemoteError(StackboneError, OSError):
         return type(self), (str(self), self.strerror or ""), {"of_one_object": self.of_one_object}
 
 
+def lost_server(exc: BaseException) -> RemoteError | None:
+    """Return the failure of a server that an exception is, or came of; None if there is none, or one object's alone."""
+    seen: set[int] = set()
+    each: BaseException | None = exc
+    while each is not None and id(each) not in seen:
+        if isinstance(each, RemoteError) and not each.of_one_object:
+            return each
+        seen.add(id(each))
+        each = each.__cause__ or each.__context__
+    return None
+
+
 class ClusterError(StackboneError):
     """A Ray cluster does not answer, cannot be started, or has no machine that can do the work."""
 

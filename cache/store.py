@@ -25,7 +25,8 @@ from stackbone.cache.findings.found import FOLDER as FINDINGS
 from stackbone.cache.places.object_path import ObjectPath
 from stackbone.cache.places.place import Place, look_afresh, make_room, modified_ns, place_of, remove_left_over
 from stackbone.cache.records.given import check_given_name, given_digests, given_features, given_spec
-from stackbone.cache.records.index import DatasetIndex, index_path, is_dataset_name, uncorrected, write_index
+from stackbone.cache.records.indexes.index import DatasetIndex, uncorrected
+from stackbone.cache.records.indexes.index_file import index_path, is_dataset_name, write_index
 from stackbone.cache.records.spec import FeatureSpec, feature_set_id, full_name, parse_feature_set_id
 from stackbone.cache.text import counted
 

@@ -133,7 +133,7 @@ def _n_left(report: ExtractReport, store: FeatureStore) -> int:
 
 def _next_step(context: typer.Context, report: ExtractReport, store: FeatureStore, *, steered: bool) -> str:
     from stackbone.cache import StackError
-    from stackbone.cache.records.feature_name import LARGE, PLAIN, PYRAMID, parse_feature_name
+    from stackbone.cache.records.feature_name import PYRAMID, parse_feature_name
     from stackbone.cache.upkeep.oddities.find import QUANTITIES
     from stackbone.stack.divisions.first_division import first_division
 
@@ -148,9 +148,21 @@ def _next_step(context: typer.Context, report: ExtractReport, store: FeatureStor
         return f"these images cannot be scored yet: {exc}"
     if not folds:
         return "steer once for each fold (stackbone steer --cv 3): features that saw every label have no honest score"
-    usual = [each for each in store.covering(report.index) if each.name.view == PLAIN and each.name.output not in LARGE]
-    named = [] if usual else ["--backbones", ",".join(each.backbone for each in report.backbones)]
+    named = [] if _has_usual(report, store) else ["--backbones", ",".join(each.backbone for each in report.backbones)]
     return f"stackbone stack {folds} {typed(*named, '--report', 'report.html', *as_given(context, 'cache'))}"
+
+
+def _has_usual(report: ExtractReport, store: FeatureStore) -> bool:
+    """Return whether features of all images are there that `stack` takes unless others are named."""
+    from stackbone.cache.records.feature_name import LARGE, PLAIN, parse_feature_name
+
+    def is_usual(backbone: str) -> bool:
+        name = parse_feature_name(backbone)
+        return name.view == PLAIN and name.output not in LARGE
+
+    made = [each.backbone for each in report.backbones if each.n_found + each.n_embedded == report.n_images]
+    # Only where the run itself tells of none are the digests of all feature sets read.
+    return any(map(is_usual, made)) or any(is_usual(each.backbone) for each in store.covering(report.index))
 
 
 def _folds_of(report: ExtractReport, store: FeatureStore) -> str | None:

@@ -91,7 +91,7 @@ def command(
     as_json: JsonOption = False,
 ) -> None:
     from stackbone.cache import FeatureStore
-    from stackbone.cache.records.listed import Listed
+    from stackbone.cache.records.indexes.listed import Listed
     from stackbone.extract import find_weights, get_backbone, index_dataset
     from stackbone.extract.steering.steer import TrainingImages, steer, steering_path
     from stackbone.stack.divisions.training_parts import training_parts

@@ -448,8 +448,8 @@ def test_objects_show_themselves_by_these_later_modules_alone() -> None:
     ]
     tables = "stackbone.stack.display.tables"
     assert sorted(calls) == [
-        ("cache/records/index.py", "stackbone.cache.upkeep.display.index_frame"),
-        ("cache/records/index.py", "stackbone.cache.upkeep.display.index_html"),
+        ("cache/records/indexes/index.py", "stackbone.cache.upkeep.display.index_frame"),
+        ("cache/records/indexes/index.py", "stackbone.cache.upkeep.display.index_html"),
         ("stack/experiments/experiment.py", "stackbone.stack.display.plots.Plots"),
         ("stack/experiments/experiment.py", f"{tables}.experiment_frame"),
         ("stack/experiments/experiment.py", f"{tables}.experiment_html"),

@@ -20,8 +20,8 @@ from fuzz.trial import OutOfForm
 from stackbone.cache import CacheError, FeatureStore
 from stackbone.cache.hdf5.checksums import fletcher32, lookup3
 from stackbone.cache.hdf5.seal import BLOCK_BYTES, START, parse_seal, sealed
-from stackbone.cache.records.index import read_index, write_index
-from stackbone.cache.records.listed import Listed, Skipped
+from stackbone.cache.records.indexes.index_file import read_index, write_index
+from stackbone.cache.records.indexes.listed import Listed, Skipped
 from stackbone.cache.records.seen import load_record
 from stackbone.cache.records.shard import _name
 from stackbone.cache.upkeep.summary import summarise

@@ -1,4 +1,4 @@
-"""What Ray is told by variables of the environment, for as long as a run works with it."""
+"""What Ray is told by variables of the environment, and by its own, for as long as a run works with it."""
 
 from __future__ import annotations
 
@@ -38,3 +38,15 @@ def read_environment_again() -> None:
         inner: Any = importlib.import_module("ray._raylet")
         inner.Config.initialize("")
         inner.AuthenticationTokenLoader.instance().reset_cache()
+
+
+@contextmanager
+def ray_silent() -> Iterator[None]:
+    """Let Ray print nothing meanwhile: what it says of nodes that die would stand in a command's own output."""
+    inner: Any = importlib.import_module("ray._private.worker")
+    before = getattr(inner, "_worker_logs_enabled", True)
+    inner._worker_logs_enabled = False
+    try:
+        yield
+    finally:
+        inner._worker_logs_enabled = before

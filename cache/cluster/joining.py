@@ -21,7 +21,13 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from stackbone.cache.cluster.environment import AUTH_MODE, AUTH_TOKEN, own_environment, read_environment_again
+from stackbone.cache.cluster.environment import (
+    AUTH_MODE,
+    AUTH_TOKEN,
+    own_environment,
+    ray_silent,
+    read_environment_again,
+)
 from stackbone.cache.disk.digest import usable_cores
 from stackbone.cache.errors import ClusterError, UsageError
 from stackbone.cache.text import typed
@@ -90,6 +96,7 @@ def joined(address: str, *, object_store_bytes: int | None = None) -> Iterator[A
                 message = f"the Ray cluster at {place} cannot be joined: {reason}; use its versions of Ray and Python"
                 raise ClusterError(message) from exc
         stack.callback(ray.shutdown)
+        stack.enter_context(ray_silent())
         yield ray
 
 

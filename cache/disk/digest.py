@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache.disk.reading import open_regular, sha256_of
-from stackbone.cache.errors import RemoteError
+from stackbone.cache.errors import lost_server
 from stackbone.cache.progress import Steps
 
 DIGEST_BYTES = 32
@@ -173,7 +173,9 @@ def list_digests(
         if on_progress:
             on_progress(done, len(to_hash))
     racy = to_hash[stamps[to_hash, 1:3].max(axis=1, initial=0) > started_ns - _RACY_NS]
-    racy = racy[[inside is None or not stamps[i, 3] or inside.is_dated(files[i]) for i in racy.tolist()]]
+    if inside is not None:
+        dated = (not stamps[i, 3] or inside.is_dated(files[i]) for i in map(int, racy))
+        racy = racy[np.fromiter(dated, np.bool_, len(racy))]
     stamps[racy, 0] = -1
     return FileDigests(digests, FileStamps(stamps), reasons, len(to_hash))
 
@@ -231,9 +233,10 @@ def _hash_all(
     if inside is None:
         yield from _hash_files(paths, lambda path: sha256_file(os.path.join(root, path)), rows, reasons)
         return
-    is_inside = np.array([files[i] != paths[i] for i in rows.tolist()], np.bool_)
+    # Numbers one by one here and below: lists of a million take 40 MB.
+    is_inside = np.fromiter((files[i] != paths[i] for i in map(int, rows)), np.bool_, len(rows))
     yield from _hash_files(paths, inside.sha256, rows[~is_inside], reasons)
-    for file, own in groupby(rows[is_inside].tolist(), key=files.__getitem__):
+    for file, own in groupby(map(int, rows[is_inside]), key=files.__getitem__):
         row_of = {paths[i]: i for i in own}
         for path, found in inside.digests(file, list(row_of)):
             i = row_of[path]
@@ -249,7 +252,7 @@ def _hash_files(
         try:
             return i, sha256(paths[i])
         except OSError as exc:
-            if isinstance(exc, RemoteError) and not exc.of_one_object:  # no fault of the image's
+            if lost_server(exc):  # no fault of the image's
                 raise
             reasons[i] = exc.strerror or str(exc)
             return i, b""

@@ -20,6 +20,11 @@ def digest_heads(digests: Digests) -> NDArray[np.uint64]:
     return heads.astype(np.uint64)
 
 
+def of_rows(digests: Digests, rows: NDArray[np.intp]) -> Digests:
+    """Return ``(m, 32)`` the digests of ascending rows; no copy where these are all of them."""
+    return digests if len(rows) == len(digests) else digests[rows]
+
+
 def twin_rows(digests: Digests) -> NDArray[np.intp]:
     """Return the ascending rows whose first bytes another row has too: all copies, and few others."""
     heads = digest_heads(digests)
@@ -41,7 +46,7 @@ def first_rows(digests: Digests) -> NDArray[np.intp]:
 def distinct(digests: Digests) -> Digests:
     """Return ``(m, 32)`` each digest once."""
     rows = first_rows(digests)
-    return digests if len(rows) == len(digests) else digests[rows]
+    return of_rows(digests, rows)
 
 
 def are_among(digests: Digests, others: Digests) -> NDArray[np.bool_]:

@@ -55,12 +55,8 @@ def write_atomically(path: Path, content: bytes | memoryview) -> None:
 
 
 def _write_and_rename(temporary: Path, path: Path, content: bytes | memoryview) -> None:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
-    descriptor = os.open(temporary, flags, 0o666)
+    descriptor = _create_locked(temporary)
     try:
-        if fcntl is not None:
-            with contextlib.suppress(OSError):  # a file system without locks: age decides there
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         rest = memoryview(content)
         while rest:
             rest = rest[os.write(descriptor, rest) :]
@@ -71,6 +67,41 @@ def _write_and_rename(temporary: Path, path: Path, content: bytes | memoryview) 
         os.close(descriptor)
     if fcntl is None:
         temporary.replace(path)  # Windows renames closed files only
+
+
+def _create_locked(temporary: Path) -> int:
+    """Return the descriptor of a new file, with a lock that says that its writer lives."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
+    descriptor = os.open(temporary, flags, 0o666)
+    if fcntl is not None:
+        with contextlib.suppress(OSError):  # a file system without locks: age decides there
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return descriptor
+
+
+@contextlib.contextmanager
+def mark_folder(folder: Path) -> Iterator[Path]:
+    """Yield an empty file that lies in a folder meanwhile, for other machines to tell whether they see this folder.
+
+    If this process dies, `remove_abandoned` removes it.
+
+    Raises
+    ------
+    CacheError
+        If it cannot be created.
+    """
+    mark = folder / f"{_TEMPORARY}{uuid.uuid4()}"
+    try:
+        descriptor = _create_locked(mark)
+    except OSError as exc:
+        message = f"could not write to {folder}: {exc.strerror or exc}. Free space or make it writable, and run again"
+        raise CacheError(message) from exc
+    try:
+        yield mark
+    finally:
+        os.close(descriptor)
+        with contextlib.suppress(OSError):
+            mark.unlink()
 
 
 def _flush_to_disk(descriptor: int) -> None:

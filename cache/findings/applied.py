@@ -12,7 +12,8 @@ from stackbone.cache.disk.digest_sets import are_among
 from stackbone.cache.findings.found import UNREAD, Finding, read_findings
 from stackbone.cache.hdf5.coded_texts import code_texts
 from stackbone.cache.places.place import Place
-from stackbone.cache.records.index import FAILED, OK, DatasetIndex, read_index
+from stackbone.cache.records.indexes.index import FAILED, OK, DatasetIndex
+from stackbone.cache.records.indexes.index_file import read_index
 
 
 def read_whole_index(cache_root: Place, path: Place) -> DatasetIndex:

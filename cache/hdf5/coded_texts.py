@@ -100,7 +100,7 @@ def are_told(texts: Sequence[str]) -> NDArray[np.bool_]:
     if isinstance(texts, CodedTexts):
         told: NDArray[np.bool_] = np.array([bool(name) for name in texts.names], np.bool_)[texts.codes]
         return told
-    return np.array([bool(text) for text in texts], np.bool_)
+    return np.fromiter(map(bool, texts), np.bool_, len(texts))
 
 
 def join_texts(columns: Sequence[Texts]) -> Texts:

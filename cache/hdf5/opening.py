@@ -188,7 +188,7 @@ def read_sha256(path: Place) -> bytes:
         return seal.head
 
 
-def read_memory(content: bytes, kind: str) -> None:
+def read_memory(content: bytes | memoryview, kind: str) -> None:
     """Check that a file just made in memory is one that `open_checked` reads, structure and all.
 
     Raises

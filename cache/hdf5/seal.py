@@ -99,7 +99,12 @@ class Seal:
 
 
 def sealed(kind: str, version: int, hdf5: bytes | memoryview, start: int, length: int) -> bytes:
-    """Return a whole file: the seal, then an HDF5 file that was made to stand behind it.
+    """Return a whole file: the seal, then an HDF5 file that was made to stand behind it; parameters as of `seal_of`."""
+    return b"".join([seal_of(kind, version, hdf5, start, length), hdf5])
+
+
+def seal_of(kind: str, version: int, hdf5: bytes | memoryview, start: int, length: int) -> bytes:
+    """Return the `BLOCK_BYTES` that stand in front of an HDF5 file that was made to stand behind them.
 
     Parameters
     ----------
@@ -112,7 +117,7 @@ def sealed(kind: str, version: int, hdf5: bytes | memoryview, start: int, length
     unsigned = Seal(kind, version, start, length, body, b"")
     head = unsigned._head_of(content[:first], content[first + length :])
     block = unsigned._lines() + f"head {head.hex()}\n".encode()
-    return b"".join([block.ljust(BLOCK_BYTES, b"\0"), content])
+    return block.ljust(BLOCK_BYTES, b"\0")
 
 
 def parse_seal(block: memoryview) -> Seal:

@@ -13,7 +13,8 @@ from stackbone.cache.hdf5.coded_texts import CodedTexts, Texts
 from stackbone.cache.hdf5.column import Column
 from stackbone.cache.hdf5.writing import create_compressed
 
-_PIECE_BYTES = 16 << 20
+_PIECE_BYTES = 4 << 20
+_PIECE_ROWS = 1 << 16
 _FEW = 1 << 16  # different texts, which cost little however few rows share them
 _LEAST_ROWS_EACH = 1.25  # from which codes take less than the texts that they save
 
@@ -48,8 +49,12 @@ def write_texts(file: h5py.File, name: str, dataset: str, texts: Sequence[str]) 
 
         _write(file, name, len(texts), max(map(len, names), default=0), of_rows)
     else:
-        encoded = encode_texts(dataset, texts)
-        _write(file, name, len(texts), max(map(len, encoded), default=0), lambda rows: np.array(encoded[rows]))
+        # Encoded twice, for the width and piece by piece: of a million paths all together would take 100 MB.
+        pieces = (
+            encode_texts(dataset, texts[start : start + _PIECE_ROWS]) for start in range(0, len(texts), _PIECE_ROWS)
+        )
+        width = max((len(each) for piece in pieces for each in piece), default=0)
+        _write(file, name, len(texts), width, lambda rows: np.array(encode_texts(dataset, texts[rows])))
 
 
 def _write(file: h5py.File, name: str, n_rows: int, width: int, piece: Callable[[slice], NDArray[np.bytes_]]) -> None:

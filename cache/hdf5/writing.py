@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from stackbone.cache.errors import CacheError, Malformed
 from stackbone.cache.hdf5.opening import FORMAT_VERSION, MAX_FILE_BYTES, MAX_TEXT_BYTES, read_memory
-from stackbone.cache.hdf5.seal import BLOCK_BYTES, sealed
+from stackbone.cache.hdf5.seal import BLOCK_BYTES, seal_of
 
 _LAYOUT = ("v110", "v110")  # the same bytes from any HDF5 since 1.10
 _CHUNK_BYTES = 1 << 20
@@ -38,8 +38,8 @@ def place(file: h5py.File, name: str) -> tuple[int, int]:
     return file[name].id.get_offset(), file[name].id.get_storage_size()
 
 
-def sealed_image(kind: str, memory: BytesIO, body: tuple[int, int] = (BLOCK_BYTES, 0)) -> bytes:
-    """Return the bytes of a file made by `build_in_memory` and closed since, sealed.
+def sealed_image(kind: str, memory: BytesIO, body: tuple[int, int] = (BLOCK_BYTES, 0)) -> memoryview:
+    """Seal a file made by `build_in_memory` and closed since where it lies in memory, and return its bytes.
 
     Parameters
     ----------
@@ -51,7 +51,8 @@ def sealed_image(kind: str, memory: BytesIO, body: tuple[int, int] = (BLOCK_BYTE
     CacheError
         If it is longer than a reader accepts, or the HDF5 library lays files out in a way that no reader knows.
     """
-    content = sealed(kind, FORMAT_VERSION, memory.getbuffer()[BLOCK_BYTES:], *body)
+    content = memory.getbuffer()
+    content[:BLOCK_BYTES] = seal_of(kind, FORMAT_VERSION, content[BLOCK_BYTES:], *body)
     if len(content) > MAX_FILE_BYTES:
         message = f"a cache file takes at most {MAX_FILE_BYTES:,} bytes, not {len(content):,}. Nothing was written"
         raise CacheError(message)

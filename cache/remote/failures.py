@@ -134,7 +134,7 @@ def judged(exc: BaseException) -> tuple[Failure, str]:
     """Return what sort of failure an exception is, and its code or the name of its class."""
     chain = [*_chain(exc)]
     for each in chain:  # which names what lies below it a refused connection, or the answer of a server
-        if type(each).__name__ in _PROXIES:
+        if type(each).__name__ in _PROXIES and not _is_bad_gateway(each):
             return Failure.PROXY, type(each).__name__
     for each in chain:  # the server's own word first
         if (code := _code_of(each)) in _CODES:
@@ -164,8 +164,15 @@ def _code_of(exc: BaseException) -> str:
         code = str(response.get("Error", {}).get("Code") or "")
         status = str(response.get("ResponseMetadata", {}).get("HTTPStatusCode") or "")
         return code if code in _CODES or status not in _CODES else status
-    number = getattr(exc, "status", None) or getattr(exc, "code", None)
+    if type(exc) is OSError and str(exc).startswith("Forbidden: "):
+        return "403"  # as gcsfs says it
+    number = "502" if _is_bad_gateway(exc) else getattr(exc, "status", None) or getattr(exc, "code", None)
     return str(number) if isinstance(number, int | str) else ""
+
+
+def _is_bad_gateway(exc: BaseException) -> bool:
+    """Return whether gcsfs means the answer 502, for which it borrows the error of a proxy, and says nothing in it."""
+    return type(exc).__name__ == "ProxyError" and not exc.args
 
 
 def refused(url: str, doing: str, kind: Failure, code: str, tries: int = 1) -> RemoteError:

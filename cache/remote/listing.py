@@ -11,7 +11,7 @@ from typing import Any
 
 from stackbone.cache.remote.failures import ask
 from stackbone.cache.remote.server import Server, server_of
-from stackbone.cache.remote.url import join_url
+from stackbone.cache.remote.url import join_url, unescaped
 
 RemoteStamp = tuple[int, int, int, int]
 """Size in bytes, time of modification in ns, 0, 63 bits of the ETag's SHA-256; a size of -1 proves nothing.
@@ -121,9 +121,10 @@ def list_folder(url: str) -> tuple[dict[str, RemoteEntry], set[str]]:
 
 
 def _named(server: Server, found: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    base = server.path.rstrip("/")
+    told = unescaped if server.is_web else str
+    base = told(server.path.rstrip("/"))
     for info in found:
-        name = str(info["name"]).rstrip("/").removeprefix(base).lstrip("/")
+        name = told(str(info["name"])).rstrip("/").removeprefix(base).lstrip("/")
         if name:  # not the folder itself
             yield name, info
 

@@ -177,7 +177,7 @@ def _is_beyond_its_end(exc: Any) -> bool:  # noqa: ANN401 - whatever a library r
     while exc is not None:
         response = getattr(exc, "response", None)
         code = response.get("Error", {}).get("Code") if isinstance(response, dict) else getattr(exc, "status", None)
-        if str(code) in codes:
+        if str(code or getattr(exc, "code", None)) in codes:
             return True
         exc = exc.__cause__
     return False

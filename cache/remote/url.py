@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import unquote
 
 from stackbone.cache.errors import UsageError
 from stackbone.cache.text import printable
 
 _URL = re.compile(r"(?P<protocol>[A-Za-z][A-Za-z0-9+.-]*)://")
+_ESCAPED = re.compile("(%(?:25|23|3[Ff]))")  # the percent sign, the number sign and the question mark
 _NONE = r"\0"
 _CHAIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?:://.*)?::[A-Za-z][A-Za-z0-9+.-]*://", re.DOTALL)
 
@@ -65,6 +67,16 @@ def refuse_password(url: str) -> None:
             "fsspec reads credentials from the environment or its own configuration"
         )
         raise UsageError(message)
+
+
+def is_web(url: str) -> bool:
+    """Return whether a URL is that of a web server, in which characters may be escaped: ``big%20cat``."""
+    return protocol_of(url) in ("http", "https")
+
+
+def unescaped(text: str) -> str:
+    """Return the URL of a web server, or a name in it, as its files are called; signs that part URLs stay escaped."""
+    return "".join(part if _ESCAPED.fullmatch(part) else unquote(part) for part in _ESCAPED.split(text))
 
 
 def join_url(url: str, name: str) -> str:

@@ -21,7 +21,7 @@ from stackbone.cache.hdf5.opening import corrupt_message
 from stackbone.cache.places.opened import WHOLE_AT_ONCE, side_by_side
 from stackbone.cache.places.place import Place, locked, look_afresh, sync_folder
 from stackbone.cache.records import shard
-from stackbone.cache.records.index import index_path
+from stackbone.cache.records.indexes.index_file import index_path
 from stackbone.cache.records.provenance import merge_provenance
 from stackbone.cache.records.seen import FILE as RECORD
 from stackbone.cache.records.shards.content import ShardHeader, Sizes

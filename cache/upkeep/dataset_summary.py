@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from stackbone.cache.boxes.box_table import BoxTable
 from stackbone.cache.disk.digest import as_keys
-from stackbone.cache.disk.digest_sets import twin_rows
+from stackbone.cache.disk.digest_sets import of_rows, twin_rows
 from stackbone.cache.hdf5.coded_texts import count_texts
 from stackbone.cache.labels.numbers import NUMBERS, ranges
-from stackbone.cache.records.index import DatasetIndex
-from stackbone.cache.records.listed import Listed
+from stackbone.cache.records.indexes.index import DatasetIndex
+from stackbone.cache.records.indexes.listed import Listed
 from stackbone.cache.upkeep.dataset_words import facts_of
 from stackbone.cache.upkeep.oddities.find import Oddity, find_oddities
 from stackbone.cache.upkeep.oddities.looks import Copies
@@ -203,7 +203,7 @@ def _size(values: Sequence[float] | NDArray[Any]) -> Size:
 
 def _find_copies(index: DatasetIndex, rows: NDArray[np.intp]) -> Copies:
     """Return which files have the same bytes."""
-    digests = index.image_sha256[rows]
+    digests = of_rows(index.image_sha256, rows)
     twins = twin_rows(digests)
     groups: dict[bytes, list[int]] = {}
     for i, key in zip(twins.tolist(), as_keys(digests[twins]).tolist(), strict=True):

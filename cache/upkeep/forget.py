@@ -16,7 +16,7 @@ from stackbone.cache.errors import UsageError
 from stackbone.cache.feature_set import FeatureSet
 from stackbone.cache.findings.found import forget_findings
 from stackbone.cache.places.place import is_there, look_afresh
-from stackbone.cache.records.index import index_path, remove_index
+from stackbone.cache.records.indexes.index_file import index_path, remove_index
 from stackbone.cache.records.scores import remove_scores
 from stackbone.cache.store import FeatureStore
 from stackbone.cache.text import counted

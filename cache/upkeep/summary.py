@@ -17,7 +17,8 @@ from stackbone.cache.findings.applied import read_whole_index
 from stackbone.cache.places.place import is_there
 from stackbone.cache.records.feature_name import POOLED, PYRAMID
 from stackbone.cache.records.given import is_given
-from stackbone.cache.records.index import DatasetIndex, index_path
+from stackbone.cache.records.indexes.index import DatasetIndex
+from stackbone.cache.records.indexes.index_file import index_path
 from stackbone.cache.records.provenance import Provenance, merge_provenance
 from stackbone.cache.records.seen import FILE, SeenRecord
 from stackbone.cache.records.shard import read_summary

@@ -18,7 +18,7 @@ from stackbone.cache.hdf5.opening import FORMAT_VERSION, corrupt_message
 from stackbone.cache.places.place import Place, files_in, is_there
 from stackbone.cache.progress import Steps
 from stackbone.cache.records import shard
-from stackbone.cache.records.index import read_with_version
+from stackbone.cache.records.indexes.index_file import read_with_version
 from stackbone.cache.records.parts import RowForm
 from stackbone.cache.records.seen import FILE, load_record, load_with_version, read_seen
 from stackbone.cache.store import FeatureStore

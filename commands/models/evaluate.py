@@ -79,7 +79,7 @@ def command(
     as_json: JsonOption = False,
 ) -> None:
     from stackbone.cache import FeatureStore
-    from stackbone.cache.records.listed import Listed
+    from stackbone.cache.records.indexes.listed import Listed
     from stackbone.extract.embedding.digests import unread_index
     from stackbone.extract.embedding.predict import embed_for
     from stackbone.stack import evaluate_model, load_model

@@ -59,7 +59,7 @@ def command(
     as_json: JsonOption = False,
 ) -> None:
     from stackbone.cache import FeatureStore
-    from stackbone.cache.records.listed import Listed
+    from stackbone.cache.records.indexes.listed import Listed
     from stackbone.extract.embedding.predict import embed_for
     from stackbone.stack.detection.models.model_file import is_detection_model
     from stackbone.stack.models.answers import Answer, about_training, table_columns, table_rows, to_columns

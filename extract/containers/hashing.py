@@ -7,10 +7,11 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
+from threading import Lock
 
 from stackbone.cache import FileStamps, ImageError, sha256_file, usable_cores
 from stackbone.cache.disk.reading import place_in
-from stackbone.cache.errors import Malformed, RemoteError
+from stackbone.cache.errors import Malformed, lost_server
 from stackbone.cache.remote.objects import get_object
 from stackbone.cache.remote.url import is_url
 from stackbone.extract.containers.container import Container
@@ -35,6 +36,7 @@ class InsideContainers:
     def __init__(self, root: str, on_image: Callable[[bytes, bytes], None] | None = None) -> None:
         self._root = root
         self._on_image = on_image
+        self._lock = Lock()
         self._last = ""
         self._plain: str | None = None  # a folder in no container, nor are the files in it
 
@@ -67,7 +69,7 @@ class InsideContainers:
                 for name in missing:
                     yield f"{file}/{name}", fault or _why_not(container, name)
         except OSError as exc:
-            if isinstance(exc, RemoteError) and not exc.of_one_object:  # no fault of the container's
+            if lost_server(exc):  # no fault of the container's
                 raise
             yield from ((f"{file}/{name}", exc.strerror or str(exc)) for name in missing)
         except Malformed as exc:
@@ -80,7 +82,14 @@ class InsideContainers:
     def sha256(self, file: str) -> bytes:
         """Return the SHA-256 of an image that is a file of its own; `OSError` if it cannot be read."""
         place = place_in(self._root, file)
-        return _sha256(get_object(place)) if is_url(place) else sha256_file(place)
+        if not is_url(place):
+            return sha256_file(place)
+        content = get_object(place)
+        digest = _sha256(content)
+        if self._on_image is not None:
+            with self._lock:  # several threads are here at once
+                self._on_image(digest, content)
+        return digest
 
     def is_dated(self, file: str) -> bool:
         """Return whether time alone tells that a file changed, as on this machine."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from contextlib import closing, suppress
 from typing import BinaryIO, cast
 
 from stackbone.cache.disk.reading import open_regular
@@ -12,6 +13,14 @@ from stackbone.cache.remote.url import is_url
 from stackbone.extract.containers.container import Container
 from stackbone.extract.containers.place import kind_of
 
+_LOOKED_AT = 1024
+_BEGINS = (
+    (b"PK\x03\x04", "a zip archive: give it the extension .zip"),
+    (b"\x28\xb5\x2f\xfd", "compressed by zstd: unpack it by `zstd -d`"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive: unpack it"),
+    (b"Rar!", "a rar archive: unpack it"),
+    (b"version https://git-lfs", "the pointer that Git LFS keeps of it: run `git lfs pull`"),
+)
 _BUFFER_BYTES = 16 << 10  # more would be read in vain at each header, of which images of 100 kB and more have one each
 
 
@@ -45,6 +54,23 @@ def open_container(place: str) -> Container:
     stream = open_source(place)
     try:
         return kind.open(stream, place)
+    except Malformed as exc:
+        with closing(stream):
+            message = f"{exc}{_what_it_is(stream)}"
+        raise Malformed(message) from exc
     except BaseException:
         stream.close()
         raise
+
+
+def _what_it_is(stream: BinaryIO) -> str:
+    """Return what a file begins as that is not what its extension says, after what is wrong with it; "" if unknown."""
+    with suppress(OSError, ValueError):  # it is gone, or was closed
+        stream.seek(0)
+        start = stream.read(_LOOKED_AT)
+        if start[257:262] == b"ustar":
+            return "; by its first bytes it is a tar archive: give it the extension .tar"
+        if start.lstrip()[:1] == b"<" and b"<html" in start.lower():
+            return "; by its first bytes it is a web page, such as one to sign in"
+        return next((f"; by its first bytes it is {what}" for mark, what in _BEGINS if start.startswith(mark)), "")
+    return ""

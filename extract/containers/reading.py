@@ -13,7 +13,7 @@ from threading import Lock
 from typing import TypeVar
 
 from stackbone.cache.disk.reading import MOST_IMAGE_BYTES, ListedFile, read_listed
-from stackbone.cache.errors import ImageError, Malformed, RemoteError
+from stackbone.cache.errors import ImageError, Malformed, RemoteError, lost_server
 from stackbone.cache.remote.objects import get_object
 from stackbone.cache.remote.url import is_url
 from stackbone.extract.containers.container import Container, ContainerKind
@@ -59,7 +59,7 @@ def _downloaded(url: str) -> bytes:
     try:
         content = get_object(url, 0, MOST_IMAGE_BYTES + 1)
     except (FileNotFoundError, RemoteError) as exc:
-        if isinstance(exc, RemoteError) and not exc.of_one_object:
+        if lost_server(exc):
             raise
         message = f"{exc.strerror}"
         raise ImageError(message) from exc
@@ -132,7 +132,7 @@ class _Opened:
                 if done is not None:
                     return done[0]
         except OSError as exc:
-            if isinstance(exc, RemoteError) and not exc.of_one_object:
+            if lost_server(exc):
                 raise
             message = f"{os.path.basename(place)!r}, in which it lies: {exc.strerror or exc}"
             raise ImageError(message) from exc

@@ -11,9 +11,9 @@ import numpy as np
 from stackbone.cache import FileStamps
 from stackbone.cache.disk.digest import read_stamps
 from stackbone.cache.disk.reading import place_in
-from stackbone.cache.errors import RemoteError
+from stackbone.cache.errors import RemoteError, lost_server
 from stackbone.cache.remote.listing import list_folder, stat_remote
-from stackbone.cache.remote.url import is_url
+from stackbone.cache.remote.url import is_url, is_web, unescaped
 
 _MOST_ASKED = 8  # files of one folder that the server is asked for one by one; of more the folder is listed
 _AT_ONCE = 16
@@ -62,7 +62,7 @@ def _told(urls: Sequence[str]) -> dict[str, _Told]:
     unknown = []
     for url in urls:
         folder, _, name = url.rpartition("/")
-        entry = listed.get(folder, {}).get(name)
+        entry = listed.get(folder, {}).get(unescaped(name) if is_web(url) else name)
         if entry is not None and entry.stamp[0] >= 0:
             told[url] = (entry.stamp, "")
         elif folder in listed and entry is None and listed[folder]:
@@ -78,6 +78,6 @@ def _asked(url: str) -> _Told:
     try:
         return stat_remote(url).stamp, ""
     except (FileNotFoundError, RemoteError) as exc:
-        if isinstance(exc, RemoteError) and not exc.of_one_object:
+        if lost_server(exc):
             raise
         return _NOTHING, exc.strerror or str(exc)

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from stackbone.cache.choices import check_choice
+from stackbone.cache.hdf5.coded_texts import Texts, code_texts
 from stackbone.cache.labels.sets import SETS, split_names
 from stackbone.cache.remote.url import is_url
 from stackbone.extract.datasets.archives.braces import expanded
@@ -46,6 +46,8 @@ SPLIT_FOLDERS = ("auto", "none")
 @dataclass(frozen=True)
 class Dataset:
     """Columns of equal length, one entry per image, sorted by path in code point order.
+
+    Those of which many entries are equal are read as lists are: see `stackbone.cache.hdf5.coded_texts.CodedTexts`.
 
     Attributes
     ----------
@@ -81,14 +83,14 @@ class Dataset:
     name: str
     root: Path
     paths: list[str]
-    labels: list[str]
-    splits: list[str]
-    groups: list[str]
+    labels: Texts
+    splits: Texts
+    groups: Texts
     skipped: Sequence[Skipped] = ()
     notes: Sequence[str] = ()
     asked: Sequence[str] = ()
     arrays: Arrays | None = None
-    columns: Mapping[str, list[str]] = field(default_factory=dict)
+    columns: Mapping[str, Texts] = field(default_factory=dict)
     label_form: str = ""
     boxes: ListedBoxes | None = None
 
@@ -250,8 +252,8 @@ def open_dataset(
     )
     refuse_idle_options(request)
     asked = asked_words(request, labelled=labelled)
-    if store is not None and not label_form and (index := remembered(request, name, asked, store)):
-        return _of_index(index)
+    if store is not None and not label_form and (known := remembered(request, name, asked, store)):
+        return _of_index(*known)
     listing = list_images(request)
     if marked:
         listing = labels_of_columns(listing, marked, label_form)
@@ -260,19 +262,20 @@ def open_dataset(
     return _build(listing, name, asked, labelled=labelled)
 
 
-def _of_index(index: DatasetIndex) -> Dataset:
+def _of_index(index: DatasetIndex, boxes: ListedBoxes | None) -> Dataset:
     return Dataset(
         name=index.name,
         root=remote_root(index.root) if is_url(index.root) else Path(index.root),
         paths=index.path,
-        labels=list(index.label),
-        splits=list(index.split),
-        groups=list(index.group),
+        labels=index.label,
+        splits=index.split,
+        groups=index.group,
         skipped=index.listed.skipped,
         notes=index.listed.notes,
         asked=index.listed.asked,
-        columns={column: list(cells) for column, cells in index.columns.items()},
+        columns=index.columns,
         label_form=index.label_form,
+        boxes=boxes,
     )
 
 
@@ -286,14 +289,14 @@ def _build(listing: Listing, name: str | None, asked: Sequence[str], *, labelled
         name=name or safe_name(listing.title),
         root=listing.root,
         paths=paths,
-        labels=list(map(itemgetter(0), marks)) if labelled else [""] * len(paths),
-        splits=list(map(itemgetter(1), marks)),
-        groups=list(map(itemgetter(2), marks)),
+        labels=code_texts([label if labelled else "" for label, _, _ in marks]),
+        splits=code_texts([split for _, split, _ in marks]),
+        groups=code_texts([group for _, _, group in marks]),
         skipped=listing.skipped,
         notes=[*listing.notes, *said],
         asked=tuple(asked),
         arrays=listing.arrays,
-        columns=columns,
+        columns={column: code_texts(cells) for column, cells in columns.items()},
         label_form=listing.label_form if labelled else "",
         boxes=listing.boxes.among(paths) if listing.boxes is not None and labelled else None,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from stackbone.cache.hdf5.coded_texts import Texts
 from stackbone.cache.hdf5.text_table import MOST_COLUMNS, MOST_KEPT
 from stackbone.cache.remote.url import holds_secret
 from stackbone.extract.datasets.tables.marks import read_marks
@@ -61,7 +62,7 @@ class Further:
         return {name: cells for name, cells in columns.items() if any(cells)}
 
 
-def first_columns(columns: Mapping[str, list[str]]) -> tuple[dict[str, list[str]], list[str]]:
+def first_columns(columns: Mapping[str, Texts]) -> tuple[dict[str, Texts], list[str]]:
     """Return as many columns as an index keeps, and what to say of others: several tables may have more together."""
     if len(columns) <= MOST_COLUMNS:
         return dict(columns), []

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 from stackbone.cache.plugins import Plugins
-from stackbone.cache.records.listed import Skipped as Skipped  # also for those who write a kind
+from stackbone.cache.records.indexes.listed import Skipped as Skipped  # also for those who write a kind
 from stackbone.extract.datasets.boxes.listed import ListedBoxes
+from stackbone.extract.datasets.files.files import Files
 from stackbone.extract.datasets.folders.pruning import Exclusion
 from stackbone.extract.datasets.further import Further
 from stackbone.extract.images.arrays import Arrays
@@ -163,7 +164,7 @@ class Listing:
     further
         What further columns of a table say of images; by path, also of such as are not among `entries`.
     label_form
-        Of its labels: see `cache.records.index.DatasetIndex`.
+        Of its labels: see `cache.records.indexes.index.DatasetIndex`.
     boxes
         Those of the annotated images' objects, by path; None where there are none, or no labels are asked for.
     """
@@ -177,6 +178,10 @@ class Listing:
     further: Further = field(default_factory=Further)
     label_form: str = ""
     boxes: ListedBoxes | None = None
+
+
+Reading: TypeAlias = Callable[[bool], Listing]
+"""Lists a dataset that was recognised, with its labels or without."""
 
 
 @dataclass(frozen=True)
@@ -203,6 +208,9 @@ class DatasetKind:
         Whether it reads folders' names, so that the options about splits and class levels mean something.
     own_options
         Options that mean something to this kind, and to no other: of ``--image-column`` and ``--every``.
+    find
+        Of a kind whose annotations lie beside the images: returns how to list files in archives or behind a URL, of
+        which one may have been named (else ``""``); None if they are of another kind.
     """
 
     name: str
@@ -213,6 +221,7 @@ class DatasetKind:
     takes_columns: bool = False
     takes_levels: bool = False
     own_options: frozenset[str] = frozenset()
+    find: Callable[[Files, str], Reading | None] | None = None
 
 
 KINDS = Plugins(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -23,18 +23,21 @@ from stackbone.cache import (
 )
 from stackbone.cache.disk.digest import DIGEST_BYTES
 from stackbone.cache.progress import Steps
-from stackbone.cache.records.listed import Listed
+from stackbone.cache.records.indexes.listed import Listed
 from stackbone.extract.containers.hashing import InsideContainers
 from stackbone.extract.datasets.dataset import Dataset
-from stackbone.extract.embedding.sizes import MeasuredSizes
 from stackbone.extract.images.arrays import Arrays
 from stackbone.extract.images.decode import quiet_pillow
+from stackbone.extract.images.limits import ANY, USUAL
 
 _AHEAD = 64  # images whose bytes may wait for their hash
 
 
 def list_dataset(
-    dataset: Dataset, old: DatasetIndex, on_progress: Steps, measured: MeasuredSizes | None = None
+    dataset: Dataset,
+    old: DatasetIndex,
+    on_progress: Steps,
+    on_image: Callable[[bytes, bytes], None] | None = None,
 ) -> FileDigests:
     """Return the digests of a dataset's images.
 
@@ -44,8 +47,9 @@ def list_dataset(
     ----------
     dataset, old, on_progress
         The dataset, its index of an earlier run, and what is called with (images hashed, images to hash).
-    measured
-        Takes the sizes of images inside containers, which are at hand now and nowhere near later.
+    on_image
+        Called with the digest and the bytes of images inside containers and behind URLs, which are at hand now and
+        nowhere near later.
 
     Raises
     ------
@@ -55,8 +59,8 @@ def list_dataset(
     if dataset.arrays:
         return _list_arrays(dataset.arrays, on_progress)
     remembered = {path: i for i, path in enumerate(old.path)}
-    inside = InsideContainers(os.fspath(dataset.root), measured.add if measured else None)
-    with quiet_pillow():
+    inside = InsideContainers(os.fspath(dataset.root), on_image)
+    with quiet_pillow(ANY if dataset.boxes is not None else USUAL):
         return list_digests(
             dataset.paths,
             remembered,

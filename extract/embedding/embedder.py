@@ -17,7 +17,7 @@ from stackbone.cache import StackboneError
 from stackbone.cache.records.feature_name import PLAIN
 from stackbone.extract.backbones.backbone import Backbone
 from stackbone.extract.embedding.filling import Filling
-from stackbone.extract.engines.engine import Computed, Engine, RunsAhead
+from stackbone.extract.engines.contract import Computed, Engine, RunsAhead
 
 _log = logging.getLogger(__name__)
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache import DatasetIndex, Digests
+from stackbone.cache.disk.digest_sets import of_rows
 from stackbone.cache.disk.reading import place_in
 from stackbone.cache.maps.reader import MapReader
 from stackbone.cache.records.shards.content import Sizes
@@ -57,7 +58,7 @@ class Images(Sequence[Image]):
     file_digests
         (n_files, 32) uint8: SHA-256 of all files.
     rows
-        (n,) int: which of the files these images are.
+        (n,) int, ascending: which of the files these images are.
     arrays
         The images of all rows, where they are in memory.
     """
@@ -71,7 +72,7 @@ class Images(Sequence[Image]):
     @property
     def digests(self) -> Digests:
         """(n, 32) uint8: SHA-256 of the images."""
-        return self.file_digests[self.rows]
+        return of_rows(self.file_digests, self.rows)
 
     def __len__(self) -> int:
         return len(self.rows)

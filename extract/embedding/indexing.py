@@ -28,7 +28,7 @@ from stackbone.cache.findings.found import findings_files, read_findings
 from stackbone.cache.hdf5.coded_texts import are_told, code_texts
 from stackbone.cache.progress import Progress, silent
 from stackbone.cache.records.given import is_given
-from stackbone.cache.records.listed import Listed
+from stackbone.cache.records.indexes.listed import Listed
 from stackbone.cache.remote.url import is_url
 from stackbone.cache.upkeep.dataset_summary import DatasetSummary, summarise_dataset
 from stackbone.extract.backbones.backbone import Backbone
@@ -37,7 +37,7 @@ from stackbone.extract.datasets.dataset import Dataset
 from stackbone.extract.embedding.digests import list_dataset
 from stackbone.extract.embedding.pipeline import find_unreadable
 from stackbone.extract.embedding.plan import distinct_images, inputs_of
-from stackbone.extract.embedding.sizes import MeasuredSizes, measure
+from stackbone.extract.embedding.sizes import MeasuredSizes, MeasuredUpright, measure
 from stackbone.extract.embedding.spread.findings import as_findings
 from stackbone.extract.embedding.spread.image_part import ImagePart
 from stackbone.extract.embedding.spread.made_index import MadeIndex
@@ -144,11 +144,17 @@ def make_index(
     files = findings_files(store.root, dataset.name)
     old = store.dataset(dataset.name) if dataset.name in store.dataset_names() else empty_index(dataset.name, "")
     old_boxes = store.boxes(dataset.name)
-    measured = MeasuredSizes()
-    listing = list_dataset(dataset, old, partial(report, "reading"), measured)
+    measured, upright = MeasuredSizes(), MeasuredUpright()
+
+    def measure_now(digest: bytes, content: bytes) -> None:
+        measured.add(digest, content)
+        if dataset.boxes is not None:
+            upright.add(digest, content)
+
+    listing = list_dataset(dataset, old, partial(report, "reading"), measure_now)
     _refuse_other_dataset(dataset, old, listing.digests)
     reasons, status = _known(listing, old, _forgotten(old, part) if retry_failed else np.zeros(len(old), np.bool_))
-    fitted = fit_boxes(dataset.boxes, dataset.root, dataset.paths, listing.digests, old_boxes)
+    fitted = fit_boxes(dataset.boxes, dataset.root, dataset.paths, listing.digests, old_boxes, upright.sizes)
     index = DatasetIndex(
         name=dataset.name,
         root="" if dataset.arrays else str(dataset.root),
@@ -161,7 +167,7 @@ def make_index(
         reason=code_texts(reasons),
         stamps=listing.stamps,
         sizes=measure(dataset, listing.digests, old, measured.sizes),
-        listed=Listed(dataset.skipped, [*dataset.notes, *fitted.notes], dataset.asked),
+        listed=Listed(dataset.skipped, [*dict.fromkeys([*dataset.notes, *fitted.notes])], dataset.asked),
         columns={name: code_texts(cells) for name, cells in dataset.columns.items()},
         label_form=dataset.label_form,
     )

@@ -220,7 +220,7 @@ def _prepare(
     """
     pool = ThreadPoolExecutor(max_workers=workers or usable_cores())
     waiting: deque[tuple[int, Image, Future[_Prepared | Failure]]] = deque()
-    rest = in_stored_order(numbers.tolist(), lambda number: images[number].path)
+    rest = in_stored_order(map(int, numbers), lambda number: images[number].path)
     budget = DecodingBudget()
     n_ahead = images_ahead(inputs)
     try:

@@ -19,7 +19,7 @@ from stackbone.cache import (
     UsageError,
     feature_set_id,
 )
-from stackbone.cache.disk.digest_sets import first_rows
+from stackbone.cache.disk.digest_sets import first_rows, of_rows
 from stackbone.cache.progress import Progress, silent
 from stackbone.cache.records.feature_name import PLAIN, POOLED, PYRAMID, parse_feature_name
 from stackbone.cache.records.given import given_message, is_given
@@ -40,7 +40,8 @@ from stackbone.extract.embedding.embedder import Embedder
 from stackbone.extract.embedding.filling import Filling
 from stackbone.extract.embedding.images import Images
 from stackbone.extract.engines.batches import bounded_batch
-from stackbone.extract.engines.engine import Engine, check_precision, make_engine
+from stackbone.extract.engines.contract import Engine
+from stackbone.extract.engines.engine import check_precision, make_engine
 from stackbone.extract.images.arrays import Arrays
 from stackbone.extract.images.decode import DECODING
 from stackbone.extract.images.limits import USUAL, Limits
@@ -76,7 +77,7 @@ def distinct_images(
         The images of all rows, where they are in memory and no files.
     """
     rows = np.flatnonzero(ok)
-    return Images(root, paths, digests, rows[first_rows(digests[rows])], arrays)
+    return Images(root, paths, digests, rows[first_rows(of_rows(digests, rows))], arrays)
 
 
 def inputs_of(backbones: Sequence[Backbone]) -> dict[str, tuple[int, int]]:

@@ -18,8 +18,10 @@ from numpy.typing import NDArray
 
 from stackbone.cache import DatasetIndex, Digests, usable_cores
 from stackbone.cache.disk.reading import place_in
+from stackbone.cache.errors import lost_server
 from stackbone.extract.containers.opening import open_source
 from stackbone.extract.containers.place import split_place
+from stackbone.extract.datasets.boxes.sizes import Size, size_of
 from stackbone.extract.datasets.dataset import Dataset
 from stackbone.extract.images.decode import quiet_pillow
 from stackbone.extract.images.formats import declared_size
@@ -89,6 +91,23 @@ class MeasuredSizes:
             heappush(self._largest, number)
 
 
+class MeasuredUpright:
+    """Sizes in pixels of the images of a dataset with boxes, upright and as stored, while their bytes are at hand.
+
+    Attributes
+    ----------
+    sizes
+        By digest, as of `extract.datasets.boxes.sizes.size_of`.
+    """
+
+    def __init__(self) -> None:
+        self.sizes: dict[bytes, tuple[Size, Size]] = {}
+
+    def add(self, digest: bytes, content: bytes) -> None:
+        """Measure an image."""
+        self.sizes[digest] = size_of(io.BytesIO(content))
+
+
 def _sample(digests: Digests) -> NDArray[np.intp]:
     """Return the rows of the smallest digests, one of each image."""
     rows = np.flatnonzero(digests.any(axis=1))
@@ -110,14 +129,24 @@ def _declared_size(path: str) -> tuple[int, int]:
     try:
         with open_source(path) as stream:
             return checked_size(stream)
-    except OSError:
+    except OSError as exc:
+        if lost_server(exc):
+            raise
         return 0, 0
 
 
 def checked_size(stream: BinaryIO) -> tuple[int, int]:
-    """Return width and height in pixels that an image declares, which is open at its start; (0, 0) if it tells none."""
+    """Return width and height in pixels that an image declares, which is open at its start; (0, 0) if it tells none.
+
+    Raises
+    ------
+    RemoteError
+        If the server that it is read from cannot be asked, whatever a decoder makes of that.
+    """
     try:
         width, height = declared_size(stream)
-    except Exception:  # decoders of hostile files raise anything
+    except Exception as exc:  # decoders of hostile files raise anything
+        if lost := lost_server(exc):
+            raise lost from exc
         return 0, 0
     return (width, height) if 0 < width < _MOST_PIXELS and 0 < height < _MOST_PIXELS else (0, 0)

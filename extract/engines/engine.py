@@ -1,4 +1,4 @@
-"""Engines: what runs a network on this machine's hardware."""
+"""Engines: OpenVINO and torch, and which of them runs a network on this machine's hardware."""
 
 from __future__ import annotations
 
@@ -6,9 +6,7 @@ import importlib.util
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib.metadata import version
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +16,9 @@ from stackbone.cache.choices import check_choice
 from stackbone.cache.errors import says_memory_is_full
 from stackbone.cache.records.feature_name import POOLED
 from stackbone.extract.backbones.backbone import Backbone
-from stackbone.extract.backbones.outputs import OutputForm
 from stackbone.extract.backbones.weights import Weights
 from stackbone.extract.engines.batches import usual_batch
+from stackbone.extract.engines.contract import Computed, Engine
 from stackbone.extract.engines.devices import has_accelerator, pick_device
 
 _log = logging.getLogger(__name__)
@@ -34,80 +32,6 @@ _GPU_BATCH = 64
 # Threads that are bound to cores wait there behind threads that decode, and cannot go where a core is free: see
 # bench/pinning.py.
 OPENVINO_SETTINGS: dict[str, str | bool] = {"PERFORMANCE_HINT": "LATENCY", "ENABLE_CPU_PINNING": False}
-
-
-class Engine(Protocol):
-    """Runs one backbone, for some of its outputs.
-
-    Attributes
-    ----------
-    batch_size
-        Images it takes at once with good use of its hardware.
-    provenance
-        Engine, device and library versions, as strings.
-    is_bound_to_batch
-        Whether the last bits of a row depend on how many images it is computed with.
-    """
-
-    batch_size: int
-    provenance: dict[str, str]
-    is_bound_to_batch: bool
-
-    @property
-    def forms(self) -> Sequence[OutputForm]:
-        """What it gives for each output, in the order asked for."""
-        ...
-
-    def embed(self, pixels: NDArray[np.uint8]) -> Sequence[NDArray[np.float32]]:
-        """Return (B, n_columns) float32 for each output, of pixels (B, H, W, 3) uint8.
-
-        A row depends on its own image only.
-
-        Raises
-        ------
-        MemoryError
-            If so many images at once do not fit.
-        """
-        ...
-
-
-@dataclass(frozen=True, eq=False)
-class Computed:
-    """What became of a batch.
-
-    Attributes
-    ----------
-    features
-        As of `Engine.embed`.
-    seconds
-        That the network took for it, whatever its caller did meanwhile.
-    """
-
-    features: Sequence[NDArray[np.float32]]
-    seconds: float
-
-
-@runtime_checkable
-class RunsAhead(Protocol):
-    """An engine that can compute a batch while its caller goes on.
-
-    Attributes
-    ----------
-    runs_ahead
-        Whether it does, as on a GPU.
-    """
-
-    runs_ahead: bool
-
-    def launch(self, pixels: NDArray[np.uint8]) -> Callable[[], Computed]:
-        """Start what `Engine.embed` does, and return what waits for it.
-
-        Raises
-        ------
-        MemoryError
-            If so many images at once do not fit: at once, not by what is returned.
-        """
-        ...
 
 
 def check_engine(name: str) -> None:

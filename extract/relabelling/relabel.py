@@ -14,7 +14,7 @@ from stackbone.cache import DatasetIndex, FeatureStore, as_keys
 from stackbone.cache.corrections.batch import Batch
 from stackbone.cache.csv_text import unguarded
 from stackbone.cache.errors import DatasetError
-from stackbone.cache.records.index import uncorrected
+from stackbone.cache.records.indexes.index import uncorrected
 from stackbone.cache.remote.url import is_url
 from stackbone.cache.text import counted
 from stackbone.extract.datasets.folders.anchor import Anchor

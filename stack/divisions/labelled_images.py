@@ -255,9 +255,7 @@ def _group_names(index: DatasetIndex, labelled: NDArray[np.int64], group_by: str
     """Return the ``(n_listed,)`` group of every file, empty for none; None where nothing groups them."""
     if group_by == "none" or (group_by == "auto" and not are_told(index.group)[labelled].any()):
         return None
-    if group_by == "folder":
-        return np.array([str(PurePosixPath(path).parent) for path in index.path])
-    names = np.array(index.group, dtype=np.str_)
+    names = named_groups(index, group_by)
     if not np.any(names[labelled] != ""):
         message = (
             f"the dataset {index.name!r} names no groups. Name the column of a table that holds them, "
@@ -266,6 +264,13 @@ def _group_names(index: DatasetIndex, labelled: NDArray[np.int64], group_by: str
         )
         raise StackError(message)
     return names
+
+
+def named_groups(index: DatasetIndex, group_by: str) -> NDArray[np.str_]:
+    """Return the ``(n_listed,)`` name of every file's group, labelled or not; empty for none."""
+    if group_by == "folder":
+        return np.array([str(PurePosixPath(path).parent) for path in index.path], np.str_)
+    return np.array([""] * len(index) if group_by == "none" else index.group, np.str_)
 
 
 def _file_groups(index: DatasetIndex, labelled: NDArray[np.int64], names: NDArray[np.str_] | None) -> NDArray[np.int64]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import version
 from typing import Any
@@ -17,7 +17,7 @@ from stackbone.stack.divisions.image_weights import image_weights
 from stackbone.stack.evaluation.near_copies import NearCopies
 from stackbone.stack.experiments.shots import FewShots
 from stackbone.stack.features.fusion import fuse
-from stackbone.stack.features.join import Joined
+from stackbone.stack.features.join import Joined, choose_features
 from stackbone.stack.folds.fold import Fold
 from stackbone.stack.learners.member import Member
 from stackbone.stack.learners.options import StackOptions
@@ -243,6 +243,12 @@ class Experiment:
             "test_views": list(self.joined.views.test),
             **self.options.to_dict(),
         }
+
+    def training_part(self) -> Joined:
+        """Return the images of the training part; of steered backbones with features that never saw the test part."""
+        chosen, part = choose_features(self.joined, self.folds, self.division), self.joined.take(self.folds[0].train)
+        steered = {name: replace(each, candidates=chosen[name][:1]) for name, each in part.steered.items()}
+        return replace(part, steered=steered)
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-able object; accuracies are 0 to 1, log-losses in nats, errors in the label's unit."""

@@ -26,14 +26,7 @@ from stackbone.stack.experiments.few_shots import check_drawable, few_shots
 from stackbone.stack.experiments.shots import TRIES, check_shots
 from stackbone.stack.features.fair_folds import fair_folds
 from stackbone.stack.features.fusion import fuse
-from stackbone.stack.features.join import (
-    FoldFeatures,
-    Joined,
-    choose_features,
-    choose_final_features,
-    features_of_folds,
-    join_features,
-)
+from stackbone.stack.features.join import FoldFeatures, Joined, choose_final_features, features_of_folds, join_features
 from stackbone.stack.fitting.fit_warnings import recorded
 from stackbone.stack.folds.fold import Fold
 from stackbone.stack.folds.per_fold import n_columns
@@ -236,7 +229,7 @@ def run_experiment(
     )
     if not with_model:
         return experiment
-    fitted_on = _training_part(experiment) if train_only else experiment.joined
+    fitted_on = experiment.training_part() if train_only else experiment.joined
     how: dict[str, Any] = {"keep_features": keep_features, "n_jobs": n_jobs, "progress": progress}
     with computing_with(arithmetic):
         return _with_model(experiment, fitted_on, store, **how)
@@ -271,15 +264,6 @@ def _evaluate(
         n_jobs=n_jobs,
         cache=cache,
         progress=progress,
-    )
-
-
-def _training_part(experiment: Experiment) -> Joined:
-    """Return the images of the training part; of steered backbones with features that never saw the test part."""
-    chosen = choose_features(experiment.joined, experiment.folds, experiment.division)
-    part = experiment.joined.take(experiment.folds[0].train)
-    return replace(
-        part, steered={name: replace(each, candidates=chosen[name][:1]) for name, each in part.steered.items()}
     )
 
 

@@ -12,7 +12,7 @@ from stackbone.cache import usable_cores
 from stackbone.cache.progress import Progress
 from stackbone.stack.computing.arithmetic import HOST, chosen_arithmetic
 from stackbone.stack.fitting.fit_warnings import fitting, messages
-from stackbone.stack.fitting.on_ray import is_on_ray, run_on_ray
+from stackbone.stack.fitting.on_ray import is_on_ray, run_on_ray, run_wide_on_ray
 
 FitKey = tuple[str, int]
 """Model, and number of the fold."""
@@ -95,8 +95,14 @@ def run_fits(
     """
     if chosen_arithmetic() is not HOST:
         return run_alone(fits, n_jobs, counter)
+    if is_on_ray():
+        run = partial(run_on_ray, n_jobs=n_jobs, run_here=partial(_run_in_threads, n_jobs=n_jobs))
+        return _counted(_found_or_run_there(fits, run), counter)
+    return _counted(_run_in_threads(fits, n_jobs), counter)
+
+
+def _counted(done: Iterator[Done[Outcome]], counter: FitCounter) -> dict[FitKey, Outcome]:
     outcomes: dict[FitKey, Outcome] = {}
-    done = _found_or_run_on_ray(fits, n_jobs) if is_on_ray() else _run_in_threads(fits, n_jobs)
     for key, outcome, _ in done:
         outcomes[key] = outcome
         counter.step()
@@ -115,7 +121,10 @@ def _run_in_threads(fits: Mapping[FitKey, Callable[[], Outcome]], n_jobs: int | 
         yield from parallel(joblib.delayed(run)(*item) for item in fits.items())
 
 
-def _found_or_run_on_ray(fits: Mapping[FitKey, Callable[[], Outcome]], n_jobs: int | None) -> Iterator[Done[Outcome]]:
+def _found_or_run_there(
+    fits: Mapping[FitKey, Callable[[], Outcome]],
+    run: Callable[[Mapping[FitKey, Callable[[], Outcome]]], Iterator[Done[Outcome]]],
+) -> Iterator[Done[Outcome]]:
     """Yield each fit as it is done: those that are kept first, from here, then the others, from a cluster."""
     waiting: dict[FitKey, Callable[[], Outcome]] = {}
     for key, fit in fits.items():
@@ -126,7 +135,7 @@ def _found_or_run_on_ray(fits: Mapping[FitKey, Callable[[], Outcome]], n_jobs: i
             waiting[key] = fit.run if isinstance(fit, KeptFit) else fit
         else:
             yield key, found, said
-    for key, outcome, said in run_on_ray(waiting, n_jobs, partial(_run_in_threads, n_jobs=n_jobs)):
+    for key, outcome, said in run(waiting):
         kept = fits[key]
         if isinstance(kept, KeptFit):
             kept.keep(outcome, said)
@@ -136,14 +145,22 @@ def _found_or_run_on_ray(fits: Mapping[FitKey, Callable[[], Outcome]], n_jobs: i
 def run_alone(
     fits: Mapping[FitKey, Callable[[], Outcome]], n_jobs: int | None, counter: FitCounter
 ) -> dict[FitKey, Outcome]:
-    """Run fits one after another, each with all cores, or with `n_jobs` of them; parameters as `run_fits`."""
-    outcomes = {}
+    """Run fits one after another, each with all cores, or with `n_jobs` of them; parameters as `run_fits`.
+
+    Within `fits_on_ray`, unless a GPU computes, each machine of the cluster runs one at a time.
+    """
+    if is_on_ray() and chosen_arithmetic() is HOST:
+        run = partial(run_wide_on_ray, n_jobs=n_jobs, run_here=partial(_run_one_by_one, n_jobs=n_jobs))
+        return _counted(_found_or_run_there(fits, run), counter)
+    return _counted(_run_one_by_one(fits, n_jobs), counter)
+
+
+def _run_one_by_one(fits: Mapping[FitKey, Callable[[], Outcome]], n_jobs: int | None) -> Iterator[Done[Outcome]]:
     with threadpool_limits(limits=_n_threads(n_jobs) if n_jobs and n_jobs > 0 else None, user_api="blas"):
         for key, fit in fits.items():
             with fitting(*key):
-                outcomes[key] = fit()
-            counter.step()
-    return outcomes
+                outcome, said = fit(), messages()
+            yield key, outcome, said
 
 
 def _n_threads(n_jobs: int | None) -> int:

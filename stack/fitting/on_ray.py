@@ -1,7 +1,12 @@
-"""Fits on the machines of a Ray cluster, by joblib's Ray backend; features go over once for all fits."""
+"""Fits on the machines of a Ray cluster; features go over once for all fits.
+
+Most fits take a core each, by joblib's Ray backend. Those that copy all rows, and whose products use every core, are
+wide: each has a machine of the cluster to itself.
+"""
 
 from __future__ import annotations
 
+import importlib
 import logging
 import pickle
 import warnings
@@ -70,41 +75,91 @@ def run_on_ray(
     ClusterError
         If the cluster is gone or full, or one of its machines cannot run this code.
     """
+    with _translated():
+        tasks, here = _packed(fits)
+        parallel = joblib.Parallel(-1 if n_jobs is None else n_jobs, return_as="generator_unordered", batch_size=1)
+        call = _remote_call(n_threads=1)
+        yield from map(_opened, parallel(joblib.delayed(call)(*task) for task in tasks))
+        yield from run_here(here)
+
+
+def run_wide_on_ray(
+    fits: Mapping[FitKey, Callable[[], Outcome]], n_jobs: int | None, run_here: RunHere[Outcome]
+) -> Iterator[tuple[FitKey, Outcome, list[str]]]:
+    """Run wide fits on the cluster, one at a time on each machine; parameters, results and errors as of `run_on_ray`.
+
+    Of `n_jobs`, a fit has as many cores of its machine at most.
+    """
+    ray: Any = importlib.import_module("ray")
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    with _translated():
+        tasks, here = _packed(fits)
+        free = {each["NodeID"]: int(each["Resources"].get("CPU", 0)) for each in ray.nodes() if each["Alive"]}
+        free = {node: cores for node, cores in free.items() if cores}
+        running: dict[Any, tuple[str, int]] = {}
+        while tasks or running:
+            while tasks and free:
+                node, cores = free.popitem()
+                call = _remote_call(n_threads=min(cores, n_jobs) if n_jobs and n_jobs > 0 else cores)
+                task = ray.remote(call).options(
+                    num_cpus=cores, scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)
+                )
+                running[task.remote(*tasks.pop(0))] = node, cores
+            (done,), _ = ray.wait([*running], num_returns=1)
+            node, cores = running.pop(done)
+            free[node] = cores
+            yield _opened(ray.get(done))
+        yield from run_here(here)
+
+
+def _packed(
+    fits: Mapping[FitKey, Callable[[], Outcome]],
+) -> tuple[list[tuple[bytes, list[Any]]], dict[FitKey, Callable[[], Outcome]]]:
+    """Return fits as they go over, and those that cannot, which a warning names."""
     import ray
 
-    call, shared = _remote_call(), SharedArrays(ray)
-    tasks, here, reason = list[Any](), dict[FitKey, Callable[[], Outcome]](), ""
+    shared, tasks, here, reason = SharedArrays(ray), list[Any](), dict[FitKey, Callable[[], Outcome]](), ""
+    for key, fit in fits.items():
+        try:
+            tasks.append(shared.packed((key, fit)))
+        except NotPackedError as exc:
+            here[key], reason = fit, str(exc)
+    if here:
+        models = ", ".join(dict.fromkeys(model for model, _ in here))
+        _log.warning("%s of %s cannot go to the cluster and run here: %s", counted(len(here), "fit"), models, reason)
+    return tasks, here
+
+
+def _opened(answer: bytes | str) -> tuple[FitKey, Any, list[str]]:
+    """Return what became of a fit; say here what it was warned of, and raise its error."""
+    if isinstance(answer, str):
+        raise ClusterError(_gone_message(answer))
+    key, outcome, said, error = pickle.loads(answer)
+    with fitting(*key):
+        for message in said:
+            warnings.warn(message, UserWarning, stacklevel=2)
+    if error is not None:
+        raise error
+    return key, outcome, said
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    import ray
+
     try:
-        for key, fit in fits.items():
-            try:
-                tasks.append(joblib.delayed(call)(*shared.packed((key, fit))))
-            except NotPackedError as exc:
-                here[key], reason = fit, str(exc)
-        if here:
-            models = ", ".join(dict.fromkeys(model for model, _ in here))
-            _log.warning(
-                "%s of %s cannot go to the cluster and run here: %s", counted(len(here), "fit"), models, reason
-            )
-        parallel = joblib.Parallel(-1 if n_jobs is None else n_jobs, return_as="generator_unordered", batch_size=1)
-        for answer in parallel(tasks):
-            if isinstance(answer, str):
-                message = f"the Ray cluster could not go on: {answer}. Scores that were computed are kept; run again"
-                raise ClusterError(message)
-            key, outcome, said, error = pickle.loads(answer)
-            with fitting(*key):
-                for message in said:
-                    warnings.warn(message, UserWarning, stacklevel=2)
-            if error is not None:
-                raise error
-            yield key, outcome, said
-        yield from run_here(here)
+        yield
     except ray.exceptions.RayError as exc:
-        message = f"the Ray cluster could not go on: {cause_of(exc)}. Scores that were computed are kept; run again"
-        raise ClusterError(message) from exc
+        raise ClusterError(_gone_message(cause_of(exc))) from exc
 
 
-def _remote_call() -> Callable[[bytes, list[Any]], bytes | str]:
-    """Return what runs a packed fit where it is called, or says why that machine cannot."""
+def _gone_message(reason: str) -> str:
+    return f"the Ray cluster could not go on: {reason}. Scores that were computed are kept; run again"
+
+
+def _remote_call(n_threads: int) -> Callable[[bytes, list[Any]], bytes | str]:
+    """Return what runs a packed fit where it is called, on so many cores, or says why that machine cannot."""
     install = bring_code()
 
     def call(packed: bytes, arrays: list[Any]) -> bytes | str:
@@ -112,6 +167,6 @@ def _remote_call() -> Callable[[bytes, list[Any]], bytes | str]:
             return reason
         from stackbone.stack.fitting.packed import run_packed
 
-        return run_packed(packed, arrays)
+        return run_packed(packed, arrays, n_threads)
 
     return call

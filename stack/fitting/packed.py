@@ -57,8 +57,8 @@ class SharedArrays:
         return self._handed[key][0]
 
 
-def run_packed(packed: bytes, places: list[Any]) -> bytes:
-    """Run a packed fit on one core; return its key, its outcome, what it was warned of, and its error, pickled."""
+def run_packed(packed: bytes, places: list[Any], n_threads: int) -> bytes:
+    """Run a packed fit on so many cores; return its key, outcome, what it was warned of, and its error, pickled."""
     import ray
 
     arrays = ray.get(places)
@@ -70,7 +70,7 @@ def run_packed(packed: bytes, places: list[Any]) -> bytes:
 
     key, fit = Unpickler(io.BytesIO(packed)).load()
     outcome, error = None, None
-    with recorded(), fitting(*key), threadpool_limits(limits=1, user_api="blas"):
+    with recorded(), fitting(*key), threadpool_limits(limits=n_threads, user_api="blas"):
         try:
             outcome = fit()
         except Exception as exc:  # it is raised again where the run is

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.stack.computing.arithmetic import HOST, Arithmetic, Array
-from stackbone.stack.solvers.losses import Groups
+from stackbone.stack.solvers.objectives.losses import Groups
 from stackbone.stack.solvers.rows import Matrix
 from stackbone.stack.solvers.scales import ColumnParts
 from stackbone.stack.solvers.spectrum import Spectrum, newton_direction
@@ -24,6 +24,7 @@ Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
 
 _ROWS = 1024  # rows converted to float64 at a time
+_WIDE = 2048  # columns beyond which they are fewer
 
 
 class StandardisedDesign:
@@ -103,7 +104,7 @@ class StandardisedDesign:
         matrix = self.arithmetic.empty((len(rows), x.shape[1] + 1))
         matrix[:, -1] = 1
         mean, std = self.arithmetic.array(self._mean), self.arithmetic.array(self._std)
-        for part in _parts(len(rows)):
+        for part in _parts(len(rows), x.shape[1]):
             matrix[part, :-1] = (self.arithmetic.array(x[rows[part]]) - mean) / std
         return matrix
 
@@ -249,7 +250,7 @@ def moments(
     """
     sums, squares = np.zeros((2, len(weights), x.shape[1]))
     near = arithmetic.array(middle)
-    for part in _parts(len(rows)):
+    for part in _parts(len(rows), x.shape[1]):
         values = arithmetic.array(x[rows[part]]) - near
         counted = arithmetic.array(weights[:, part].astype(np.float64))
         sums += arithmetic.numbers(counted @ values)
@@ -262,5 +263,6 @@ def moments(
     return means, np.where(constant, 0, variances)
 
 
-def _parts(n_rows: int) -> Iterator[slice]:
-    return (slice(start, start + _ROWS) for start in range(0, n_rows, _ROWS))
+def _parts(n_rows: int, dim: int) -> Iterator[slice]:
+    step = _ROWS if dim <= _WIDE else max(1, _ROWS * _WIDE // (4 * dim))
+    return (slice(start, start + step) for start in range(0, n_rows, step))

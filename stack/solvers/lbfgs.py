@@ -1,6 +1,6 @@
 """L-BFGS for many linear classifiers of one matrix at once.
 
-Every group (see `losses`) is a strictly convex problem of its own, with its own steps and its own history;
+Every group (see `objectives.losses`) is a strictly convex problem of its own, with its own steps and its own history;
 all groups share each product with the matrix, which is where the time goes. A group that has converged leaves the
 products. The method is limited-memory BFGS in its two-loop form (Nocedal & Wright 2006, Numerical Optimization,
 2nd ed., algorithm 7.4), whose initial inverse Hessian is a preconditioner made for the current curvature. A support
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from stackbone.stack.computing.arithmetic import Arithmetic, Array
 from stackbone.stack.solvers.bracket import Bracket
-from stackbone.stack.solvers.losses import Groups, Loss
+from stackbone.stack.solvers.objectives.losses import Groups, Loss
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]

@@ -10,19 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache.errors import UsageError
-from stackbone.stack.computing.arithmetic import HOST, Arithmetic, chosen_arithmetic
+from stackbone.stack.computing.arithmetic import HOST, chosen_arithmetic
 from stackbone.stack.computing.batches import run_in_batches, smallest_part
 from stackbone.stack.solvers.checks import check_subsets, check_weights, warn_unproved
 from stackbone.stack.solvers.large.streamed import TIGHTER, StreamedDesign
 from stackbone.stack.solvers.lbfgs import minimise
-from stackbone.stack.solvers.losses import LogisticLoss, Loss, SoftmaxLoss, SquaredHingeLoss
 from stackbone.stack.solvers.newton import MAX_STEPS, solve_alone
+from stackbone.stack.solvers.objectives.objective import ClassObjective, Kind, Objective
 from stackbone.stack.solvers.row_space import make_design
 from stackbone.stack.solvers.rows import Matrix, pieces, taking_part
 from stackbone.stack.solvers.scales import ColumnParts
@@ -40,7 +39,6 @@ _HOPEFUL = 200  # steps in float32, after which a fit that can go on alone does
 _MOST_ALONE = 2**26  # values of a training subset that is solved alone, in double precision
 _MOST_DIRECTIONS = 4096  # rows or columns, whichever are fewer, of such a subset
 _MOST_WORK = 2.0**42  # multiplications of all that goes on alone for one C: some minutes
-_EVERY_ROW = slice(None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +97,7 @@ class LinearPath:
 
     Parameters
     ----------
-    x : NDArray[np.float32] or Rows
+    x : NDArray[np.float32] or LazyRows
         ``(n, dim)`` finite features; float64 is read too. One centred float32 copy of the rows used is made.
     codes : NDArray[np.int64]
         ``(n,)`` class codes, 0 to ``n_classes - 1``.
@@ -143,7 +141,7 @@ class LinearPath:
         n_classes: int,
         subsets: Sequence[NDArray[np.int64]],
         *,
-        loss: Literal["log", "squared_hinge"],
+        loss: Kind,
         standardise: bool,
         moderation: float = 0.0,
         prior: LinearMap | None = None,
@@ -154,29 +152,26 @@ class LinearPath:
     ) -> None:
         check_subsets(codes, n_classes, subsets)
         rows, self._fitted = taking_part(subsets)
-        self._codes = codes[rows]
-        self._weights = None if weights is None else check_weights(weights, len(codes), rows)
-        self._n_classes, self._kind, self._tol, self._max_iter = n_classes, loss, tol, max_iter
-        problems = 1 if loss == "log" or n_classes == 2 else n_classes
+        counts = None if weights is None else check_weights(weights, len(codes), rows)
+        objective = ClassObjective(loss, codes[rows], n_classes, self._fitted, counts)
+        self._objective: Objective = objective
+        self._is_free, self._tol, self._max_iter = loss == "log", tol, max_iter
         self._arithmetic = chosen_arithmetic()
         self._design = make_design(
             x,
             rows,
             self._fitted,
-            self._weights,
-            problems,
+            counts,
+            objective.n_problems,
             self._arithmetic,
             standardise=standardise,
             moderation=moderation,
-            free_intercept=loss == "log",
+            free_intercept=self._is_free,
             parts=parts,
         )
-        self._subset_of = np.repeat(np.arange(len(subsets)), problems)
-        self._class_of = np.tile(np.arange(n_classes)[-problems:], len(subsets))
-        width = n_classes if loss == "log" and n_classes > 2 else 1
         self._prior = prior
-        self._start = None if prior is None else self._decisions(prior.decide(x[rows]))
-        self._u = np.zeros((len(self._subset_of), width, self._design.n_coefficients))
+        self._start = None if prior is None else objective.decisions(prior.decide(x[rows]))
+        self._u = np.zeros((len(objective.subset_of), objective.width, self._design.n_coefficients))
         self.iterations = 0
         """Steps that the slowest problem took in the last call of `solve`."""
 
@@ -208,18 +203,19 @@ class LinearPath:
             msg = f"C is {c}; expected a number above 0: choose a larger one"
             raise UsageError(msg)
         c, bounds, self.iterations = float(c), np.zeros(len(self._u)), 0
+        subset_of = self._objective.subset_of
         steps = min(self._max_iter, _HOPEFUL) if self._fits_alone().any() else self._max_iter
 
         def solve_some(groups: NDArray[np.int64]) -> None:
-            design, loss = self._design.select(self._subset_of[groups]), self._loss(groups, self._arithmetic)
-            start = None if self._start is None else self._start[self._class_of[groups]]
+            design, loss = self._design.select(subset_of[groups]), self._objective.loss(groups, self._arithmetic)
+            start = None if self._start is None else self._start[self._objective.class_of[groups]]
             found = minimise(design, loss, c, self._u[groups].astype(np.float32), self._aim, steps, start)
             self._u[groups], bounds[groups] = found.u, found.bound
             self.iterations = max(self.iterations, found.iterations)
 
         run_in_batches(self._arithmetic, self._problems(), self._u.shape[1], solve_some)
         promised = max(_PROMISED, self._tol)
-        alone = self._fits_alone()[self._subset_of]
+        alone = self._fits_alone()[subset_of]
         left = np.flatnonzero(alone & ~(bounds <= promised))
         for group in left:
             bounds[group] = self._solve_alone(int(group), c, _MOST_WORK / len(left))
@@ -240,18 +236,18 @@ class LinearPath:
 
     def _solve_alone(self, group: int, c: float, work: float) -> float:
         """Solve one problem in double precision, from where it is, and return the bound on its gap."""
-        subset = self._subset_of[group]
+        subset, told = self._objective.subset_of[group], self._objective.class_of[group]
         rows = np.flatnonzero(self._fitted[subset])
         with smallest_part(self._arithmetic):
             features, shift = self._design.alone(int(subset), rows)
-        offset = None if self._start is None else self._start[self._class_of[group]][:, rows].astype(np.float64)
+        offset = None if self._start is None else self._start[told][:, rows].astype(np.float64)
         found = solve_alone(
             features,
             shift,
-            self._loss(np.array([group]), HOST, rows),
+            self._objective.loss(np.array([group]), HOST, rows),
             c,
             self._u[group],
-            free_intercept=self._kind == "log",
+            free_intercept=self._is_free,
             offset=offset,
             tol=self._tol,
             work=work,
@@ -265,37 +261,10 @@ class LinearPath:
         """Return the numbers of the problems to solve."""
         return np.arange(len(self._u))
 
-    def _decisions(self, outputs: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the decision values that ``(n_rows, n_classes)`` outputs stand for: by class, ``width``, row."""
-        if self._kind == "log" and self._n_classes > 2:
-            return np.broadcast_to(outputs.T, (self._n_classes, *outputs.T.shape))
-        if self._n_classes > 2:
-            return outputs.T[:, None]
-        between = (outputs[:, 1] - outputs[:, 0]) / (1 if self._kind == "log" else 2)
-        return np.broadcast_to(between, (2, 1, len(between)))
-
-    def _loss(
-        self, groups: NDArray[np.int64], arithmetic: Arithmetic, rows: NDArray[np.int64] | slice = _EVERY_ROW
-    ) -> Loss:
-        fitted, codes = self._fitted[self._subset_of[groups]][:, rows], self._codes[rows]
-        weights = None
-        if self._weights is not None:  # a weight that single precision rounds to 0 would divide by it
-            weights = np.maximum(self._weights[rows], np.finfo(np.float32).tiny).astype(np.float32)
-        if self._u.shape[1] > 1:
-            return SoftmaxLoss(codes, self._n_classes, fitted, weights, arithmetic)
-        is_class = codes == self._class_of[groups][:, None]
-        signs = np.where(is_class, fitted, -fitted.astype(np.float32)).astype(np.float32)
-        return (LogisticLoss if self._kind == "log" else SquaredHingeLoss)(signs, weights, arithmetic)
-
     def _map(self, subset: int) -> LinearMap:
-        u = self._u[self._subset_of == subset].reshape(-1, self._design.n_coefficients)
+        u = self._u[self._objective.subset_of == subset].reshape(-1, self._design.n_coefficients)
         coef, intercept, mean = self._design.unfold(u, subset)
-        if self._kind == "log" and len(coef) > 1:
-            # A shift shared by all classes changes no probability: of equal answers, scikit-learn's sums to zero.
-            coef, intercept = coef - coef.mean(axis=0), intercept - intercept.mean()
-        elif len(coef) == 1:
-            first = 0.0 if self._kind == "log" else -1.0
-            coef, intercept = np.vstack([first * coef, coef]), np.concatenate([first * intercept, intercept])
+        coef, intercept = self._objective.outputs(coef, intercept)
         if self._prior is not None:
             prior_coef, prior_intercept = self._prior.uncentred()
             coef, intercept = coef + prior_coef.T, intercept + prior_intercept + mean @ prior_coef

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.stack.solvers.losses import Loss
+from stackbone.stack.solvers.objectives.losses import Loss
 
 Doubles = NDArray[np.float64]
 

@@ -18,7 +18,7 @@ from stackbone.stack.computing.arithmetic import HOST, Arithmetic, Array
 from stackbone.stack.computing.batches import smallest_part
 from stackbone.stack.solvers.design import Doubles, Floats, StandardisedDesign, moments
 from stackbone.stack.solvers.large.streamed import StreamedDesign, is_large
-from stackbone.stack.solvers.losses import Groups
+from stackbone.stack.solvers.objectives.losses import Groups
 from stackbone.stack.solvers.rows import Matrix
 from stackbone.stack.solvers.scales import ColumnParts
 from stackbone.stack.solvers.spectrum import newton_direction

@@ -1,7 +1,8 @@
-"""Rows of several feature matrices side by side, without a copy of them all."""
+"""Rows of feature matrices that lie elsewhere, as one matrix of which only pieces are ever made."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -10,8 +11,31 @@ from numpy.typing import NDArray
 _PIECE = 2048  # rows read at a time
 
 
-class Rows:
-    """Some rows of matrices of the same images, as one matrix of which only pieces are ever made.
+class LazyRows(ABC):
+    """A matrix of which only pieces are ever made.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        ``(n, dim)``.
+    """
+
+    shape: tuple[int, int]
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    @abstractmethod
+    def __getitem__(self, index: NDArray[np.int64] | slice | int | np.integer) -> NDArray[np.float32]:
+        """Return a copy of these rows; of one row, ``(dim,)``."""
+
+    @abstractmethod
+    def take(self, rows: NDArray[np.int64]) -> LazyRows:
+        """Return some of the rows, where they lie."""
+
+
+class Rows(LazyRows):
+    """Some rows of matrices of the same images, side by side.
 
     Every fit of every fold can read the features where they lie: what several fits side by side hold of their own does
     not grow by copies of their training rows.
@@ -35,9 +59,6 @@ class Rows:
         self._blocks, self._rows, self._scale = list(blocks), rows, np.float32(scale)
         self.shape = (len(rows), sum(block.shape[1] for block in blocks))
 
-    def __len__(self) -> int:
-        return len(self._rows)
-
     def __getitem__(self, index: NDArray[np.int64] | slice | int | np.integer) -> NDArray[np.float32]:
         """Return a copy of these rows; of one row, ``(dim,)``."""
         rows = self._rows[index]
@@ -56,13 +77,43 @@ class Rows:
         return Rows(self._blocks, self._rows, float(self._scale) * scale)
 
 
-Matrix = NDArray[np.float32] | Rows
+class RowsOfTwo(LazyRows):
+    """Some rows of two matrices of the same columns, one above the other.
+
+    Parameters
+    ----------
+    upper, lower : NDArray[np.float32] or LazyRows
+        ``(n_upper, dim)`` and ``(n_lower, dim)``.
+    rows : NDArray[np.int64], optional
+        ``(n,)`` those that take part, numbered through both; by default all.
+    """
+
+    def __init__(self, upper: Matrix, lower: Matrix, rows: NDArray[np.int64] | None = None) -> None:
+        self._upper, self._lower = upper, lower
+        self._rows = np.arange(len(upper) + len(lower)) if rows is None else rows
+        self.shape = (len(self._rows), upper.shape[1])
+
+    def __getitem__(self, index: NDArray[np.int64] | slice | int | np.integer) -> NDArray[np.float32]:
+        """Return a copy of these rows; of one row, ``(dim,)``."""
+        rows = np.atleast_1d(self._rows[index])
+        is_upper = rows < len(self._upper)
+        values = np.empty((len(rows), self.shape[1]), np.float32)
+        values[is_upper] = self._upper[rows[is_upper]]
+        values[~is_upper] = self._lower[rows[~is_upper] - len(self._upper)]
+        return values if np.ndim(self._rows[index]) else values[0]
+
+    def take(self, rows: NDArray[np.int64]) -> RowsOfTwo:
+        """Return some of the rows, where they lie."""
+        return RowsOfTwo(self._upper, self._lower, self._rows[rows])
+
+
+Matrix = NDArray[np.float32] | LazyRows
 """What a linear classifier is fitted on."""
 
 
 def some_rows(x: Matrix, rows: NDArray[np.int64]) -> Matrix:
-    """Return some rows of a matrix, of `Rows` without a copy."""
-    return x.take(rows) if isinstance(x, Rows) else x[rows]
+    """Return some rows of a matrix, of `LazyRows` without a copy."""
+    return x.take(rows) if isinstance(x, LazyRows) else x[rows]
 
 
 def taking_part(subsets: Sequence[NDArray[np.int64]]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:

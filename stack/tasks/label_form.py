@@ -9,7 +9,7 @@ from stackbone.cache.errors import UsageError
 from stackbone.cache.labels.forms import FORMS
 from stackbone.cache.labels.numbers import NUMBERS, as_number, split_numbers
 from stackbone.cache.labels.sets import SETS, likely_separator
-from stackbone.cache.records.index import DatasetIndex
+from stackbone.cache.records.indexes.index import DatasetIndex
 from stackbone.cache.text import typed
 
 _TASKS = {SETS: "multilabel", NUMBERS: "multitarget"}

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache.errors import UsageError
-from stackbone.cache.records.index import DatasetIndex
+from stackbone.cache.records.indexes.index import DatasetIndex
 from stackbone.stack.folds.class_folds import Ask
 from stackbone.stack.folds.dealing import Units
 from stackbone.stack.folds.fold import Fold, Kept
@@ -57,7 +57,7 @@ class Task(LearnersOfTask):
     knows_chance : bool
         Whether it is known what shuffled labels may score: see `check_at_chance`.
     label_form : str
-        Of the datasets that it reads: see `cache.records.index.DatasetIndex`.
+        Of the datasets that it reads: see `cache.records.indexes.index.DatasetIndex`.
     classes_are : tuple of str
         What `Truth.classes` are, as people say it: one of them, and several.
     """

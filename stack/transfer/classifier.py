@@ -20,9 +20,10 @@ from stackbone.stack.folds.dealing import Units
 from stackbone.stack.folds.fold import Fold
 from stackbone.stack.learners.searching.regression_search import regression_path
 from stackbone.stack.solvers.linear import LinearMap
+from stackbone.stack.solvers.rows import Matrix
 from stackbone.stack.transfer.estimates.leading import leading_rows
 from stackbone.stack.transfer.estimates.search import search_strength
-from stackbone.stack.transfer.method import Codes, LinearFitted, Matrix
+from stackbone.stack.transfer.method import Codes, LinearFitted
 
 STRENGTHS = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 """C tried by baselines and methods alike, in scikit-learn's sense: every other one of those that ``lr:`` tries."""
@@ -52,7 +53,7 @@ def fit_classifier(
 
     Parameters
     ----------
-    x : NDArray[np.float32]
+    x : NDArray[np.float32] or LazyRows
         ``(n, dim)`` features.
     codes : NDArray[np.int64]
         ``(n,)`` class codes, 0 to ``n_classes - 1``; a class without a row is never answered.

@@ -10,12 +10,19 @@ _T = TypeVar("_T")
 
 
 class Memo:
-    """Values by name, each made by the first who asks for it while others who do so wait."""
+    """Values by name, each made by the first who asks for it while others who do so wait.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    users : int
+        How many will `leave`; when the last has left, what was computed is let go. 0 keeps it for as long as the memo.
+    """
+
+    def __init__(self, users: int = 0) -> None:
         self._lock = Lock()
         self._locks: dict[str, Lock] = {}
         self._found: dict[str, Any] = {}
+        self._users = users
 
     def __reduce__(self) -> tuple[type[Memo], tuple[()]]:
         """Go to another process empty: its values are made there again."""
@@ -38,3 +45,10 @@ class Memo:
                 self._found[name] = make()
             found: _T = self._found[name]
             return found
+
+    def leave(self) -> None:
+        """Say that one of the users asks for nothing more."""
+        with self._lock:
+            self._users -= 1
+            if self._users == 0:
+                self._found.clear()

@@ -57,6 +57,8 @@ class Domains:
         What was computed of these domains: see `once`.
     source_memo : Memo
         What was computed of the source alone, which other folds and settings may share: see `once_of_source`.
+    image_memo : Memo
+        What was computed without target labels, which other settings may share: see `once_of_images`.
     """
 
     source: Matrix
@@ -69,6 +71,7 @@ class Domains:
     target_groups: Codes | None = None
     memo: Memo = field(default_factory=Memo, repr=False)
     source_memo: Memo = field(default_factory=Memo, repr=False)
+    image_memo: Memo = field(default_factory=Memo, repr=False)
 
     @property
     def seen(self) -> Codes:
@@ -90,6 +93,10 @@ class Domains:
     def once_of_source(self, name: str, make: Callable[[], _T]) -> _T:
         """Return what `make` makes of `source`, its labels and groups and `seed` alone, made once; as `once`."""
         return self.source_memo.get(name, make)
+
+    def once_of_images(self, name: str, make: Callable[[], _T]) -> _T:
+        """Return what `make` makes of all but `target_labels`, made once for all settings; as `once`."""
+        return self.image_memo.get(name, make)
 
 
 class Fitted(ABC):

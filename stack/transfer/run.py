@@ -19,7 +19,9 @@ from stackbone.stack.transfer.domains.parts import FoldPart, divide_target, labe
 from stackbone.stack.transfer.domains.reading import TASK, Asked, read_domains
 from stackbone.stack.transfer.domains.settings import Setting, parse_settings
 from stackbone.stack.transfer.domains.unlabelled import with_unlabelled
-from stackbone.stack.transfer.evaluate import evaluate_methods
+from stackbone.stack.transfer.evaluation.comparing import Scoring
+from stackbone.stack.transfer.evaluation.evaluate import evaluate_methods
+from stackbone.stack.transfer.evaluation.sources import weigh_sources
 from stackbone.stack.transfer.experiment import TransferExperiment
 from stackbone.stack.transfer.explanation import explain
 from stackbone.stack.transfer.final_model import check_saved, with_model
@@ -125,9 +127,9 @@ def run_transfer(
         read, joined, target_name=target, group_by=group_by, near=near_duplicates, split=split, progress=progress
     )
     pair, parts = divide_target(with_unlabelled(pair, asked, near_duplicates, progress), division)
-    scores, warnings = evaluate_methods(
-        pair, parts, settings, chosen, seed=seed, is_split=split is not None, n_jobs=n_jobs, progress=progress
-    )
+    scoring = Scoring(pair, parts, seed, split is not None)
+    scores, warnings = evaluate_methods(scoring, settings, chosen, n_jobs=n_jobs, progress=progress)
+    scores, of_sources = weigh_sources(scoring, scores, n_jobs=n_jobs, progress=progress)
     scores = [replace(each, refusals=count_refusals(pair, parts, each.setting, seed, split)) for each in scores]
     alone = scores[0].result(SOURCE_ONLY).chosen
     strengths = {name: float(chosen_in_fold[0]["C"]) for name, chosen_in_fold in alone.items()}
@@ -140,7 +142,7 @@ def run_transfer(
         parts=parts,
         scores=scores,
         notes=[*pair.target.notes, *notes, *pair.notes, *shots],
-        warnings=warnings,
+        warnings={**warnings, **of_sources},
         explanation=explanation,
     )
     return with_model(experiment, save_method, n_jobs=n_jobs, progress=progress) if fit_model else experiment

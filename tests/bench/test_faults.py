@@ -16,6 +16,7 @@ from tests.made.checkout import ROOT
 def test_no_fault_loses_a_row_or_gives_a_wrong_one(tmp_path: Path) -> None:
     figures = tmp_path / "figures.json"
     command = [sys.executable, "-W", "error", "bench/faults.py", "--quick", "--no-mount", "--dir", str(tmp_path)]
+    command += ["--only", "caches,objects,files"]
     run = subprocess.run(
         [*command, "--json", str(figures)], cwd=ROOT, capture_output=True, text=True, timeout=280, check=False
     )
@@ -43,4 +44,26 @@ def test_no_fault_loses_a_row_or_gives_a_wrong_one(tmp_path: Path) -> None:
     assert {kind["kind"].partition(",")[0] for kind in found["files"]} == {
         *("shard", "index", "seen", "scores", "model", "steering", "checkpoint", "result", "graph", "table")
     }
+    assert [path.name for path in tmp_path.iterdir()] == ["figures.json"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(280, func_only=True)
+@pytest.mark.usefixtures("ray_for_itself")
+def test_no_fault_of_a_cluster_loses_a_row_or_gives_a_wrong_one(tmp_path: Path) -> None:
+    pytest.importorskip("ray", reason="the ray extra brings it")
+    figures = tmp_path / "figures.json"
+    command = [sys.executable, "bench/faults.py", "--quick", "--only", "ray", "--dir", str(tmp_path)]
+    run = subprocess.run(
+        [*command, "--json", str(figures)], cwd=ROOT, capture_output=True, text=True, timeout=270, check=False
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    outcomes = json.loads(figures.read_text())["figures"]["caches"]
+    assert len(outcomes) >= 7
+    for outcome in outcomes:
+        assert outcome["fault"].startswith("Ray: ")
+        assert outcome["survived"] == outcome["tried"] == 1
+        assert outcome["silently_wrong"] == outcome["rows_lost"] == 0
+    for outcome in outcomes[3:]:  # what workers do to themselves always comes before the end
+        assert outcome["detected"] == 1
     assert [path.name for path in tmp_path.iterdir()] == ["figures.json"]

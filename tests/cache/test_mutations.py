@@ -14,7 +14,7 @@ from stackbone.cache.boxes.box_file import read_boxes, write_boxes
 from stackbone.cache.boxes.box_table import box_table
 from stackbone.cache.boxes.image_boxes import ImageBoxes
 from stackbone.cache.hdf5.seal import BLOCK_BYTES, Seal, sealed
-from stackbone.cache.records.index import read_index, write_index
+from stackbone.cache.records.indexes.index_file import read_index, write_index
 from stackbone.cache.records.seen import load_record
 from stackbone.cache.records.shard import read_rows, write_shard
 from tests.made.caches import on_disk

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from stackbone.cache import CacheError, DatasetIndex, FeatureSet, FeatureStore, FileStamps
-from stackbone.cache.records.index import read_index
+from stackbone.cache.records.indexes.index_file import read_index
 from stackbone.cache.records.shard import is_intact
 from stackbone.cache.upkeep.compact import compact
 from tests.made.caches import SPEC, features_of, make_digests

@@ -126,6 +126,17 @@ def test_second_extract_computes_nothing_and_says_so(here: _Here, experiment: Pa
     assert again["backbones"][0]["n_found"] == 24
 
 
+def test_a_run_with_nothing_to_do_advises_without_loading_what_learns(here: _Here, experiment: Path) -> None:
+    assert here(*_EXTRACT, cwd=experiment).returncode == 0
+    code = (
+        f"import sys; from stackbone.cli import main; sys.argv[1:] = {_EXTRACT!r}\ntry: main()\nexcept SystemExit: pass"
+    )
+    code += "\nprint('loaded:', *({'torch', 'timm', 'openvino', 'scipy', 'sklearn', 'mlxtend'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=experiment, capture_output=True, text=True, check=True)
+    assert "next: stackbone stack --cv 3 --report report.html\n" in done.stdout
+    assert done.stdout.endswith("loaded:\n")
+
+
 def test_what_was_understood_is_printed_before_what_was_done(here: _Here, experiment: Path) -> None:
     shutil.copy(experiment / "photos/coat/0-0.jpg", experiment / "photos/hat/copy.jpg")
     done = here("extract", "photos", "--backbones", LITE0, cwd=experiment)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from stackbone.cache.records.index import DatasetIndex
+from stackbone.cache.records.indexes.index import DatasetIndex
 from stackbone.cache.upkeep.oddities import labels, sizes, splits
 from stackbone.cache.upkeep.oddities.looks import Copies, Looks
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from stackbone.cache.hdf5.coded_texts import code_texts, count_texts
 from stackbone.cache.labels.sets import SETS
-from stackbone.cache.records.index import DatasetIndex
+from stackbone.cache.records.indexes.index import DatasetIndex
 
 FEW_IMAGES = 20
 """Labelled images below which shares of them say little."""

@@ -99,13 +99,25 @@ class SpreadOptions:
     cpus_per_worker: Annotated[
         int | None, typer.Option(min=1, help="Cores of each worker of --ray [default: all of its node]")
     ] = None
+    worker_timeout: Annotated[
+        float | None,
+        typer.Option(
+            min=1,
+            metavar="SECONDS",
+            help="End a worker of --ray that gets nothing done for so long, and give its images to others [default: "
+            "600]",
+        ),
+    ] = None
 
     @property
     def cluster(self) -> ClusterOptions | None:
         """The cluster that computes; None for this process alone."""
-        from stackbone.extract.embedding.cluster.placing import ClusterOptions
+        from stackbone.extract.embedding.cluster.placing import WORKER_TIMEOUT, ClusterOptions
 
-        return ClusterOptions(self.ray, self.gpus_per_worker, self.cpus_per_worker) if self.ray is not None else None
+        if self.ray is None:
+            return None
+        timeout = WORKER_TIMEOUT if self.worker_timeout is None else self.worker_timeout
+        return ClusterOptions(self.ray, self.gpus_per_worker, self.cpus_per_worker, timeout)
 
     def check(self, *, dry_run: bool) -> None:
         """Raise `UsageError` if options exclude each other."""
@@ -116,7 +128,11 @@ class SpreadOptions:
                 f"as each says what the run is to do: leave out {' or '.join(both)}"
             )
             raise UsageError(message)
-        of_ray = [("--gpus-per-worker", self.gpus_per_worker), ("--cpus-per-worker", self.cpus_per_worker)]
+        of_ray = [
+            ("--gpus-per-worker", self.gpus_per_worker),
+            ("--cpus-per-worker", self.cpus_per_worker),
+            ("--worker-timeout", self.worker_timeout),
+        ]
         for name, value in of_ray:
             if value is not None and self.ray is None:
                 message = (

@@ -23,8 +23,8 @@ class DomainOptions:
     source: Annotated[
         list[str] | None,
         typer.Option(
-            help="Dataset to learn from, or value of --domain-column; repeat for more [default: with --domain-column, "
-            "all but the target]"
+            help="Dataset to learn from, or value of --domain-column; repeat for more, and each is judged too "
+            "[default: with --domain-column, all but the target]"
         ),
     ] = None
     domain_column: Annotated[

@@ -38,6 +38,9 @@ def print_transfer(experiment: TransferExperiment) -> None:
         )
         for note in table.footnotes(scores):
             out.print(note)
+        if scores.sources:
+            out.print(table.source_title(scores))
+            print_table(table.source_header(scores), table.source_rows(scores))
         out.print(str(verdict(experiment, scores)))
     found = experiment.explanation
     out.print()

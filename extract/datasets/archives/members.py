@@ -13,7 +13,7 @@ from stackbone.cache.errors import DatasetError, Malformed
 from stackbone.cache.text import counted
 from stackbone.extract.containers.container import Container, Member
 from stackbone.extract.containers.opening import open_container
-from stackbone.extract.datasets.archives.found import Archives
+from stackbone.extract.datasets.archives.found import Archives, is_archive
 from stackbone.extract.datasets.folders.extensions import (
     NO_IMAGE,
     is_image_name,
@@ -24,6 +24,8 @@ from stackbone.extract.datasets.folders.extensions import (
 from stackbone.extract.datasets.folders.pruning import Exclusion, is_system_file, is_system_folder
 from stackbone.extract.datasets.folders.walking import Found
 
+EXCLUDED = "excluded"
+IN_ARCHIVE = "an archive inside an archive; unpack the outer one"
 _MOST_SHOWN = 5
 
 
@@ -41,6 +43,8 @@ class Held:
         Names of members that are images by their extensions, in the order in which they are stored.
     others
         Other members that can be read and are not hidden, nor a system's.
+    excluded
+        Names of members of either sort that the user leaves out.
     """
 
     path: str
@@ -48,6 +52,7 @@ class Held:
     container: Container
     images: list[str] = field(default_factory=list)
     others: list[Member] = field(default_factory=list)
+    excluded: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -65,11 +70,11 @@ class Inventory:
     found: Found = field(default_factory=lambda: Found(sorts=defaultdict(Counter)))
     faults: dict[str, tuple[str, int]] = field(default_factory=dict)
 
-    def skip(self, path: str, name: str) -> None:
-        """Count a member that is no image by its name."""
+    def skip(self, path: str, name: str, place: str = "") -> None:
+        """Count a member that is no image by its name; `place` is where it is listed, if not by its archive's path."""
         extension = os.path.splitext(name)[1].lower()
-        reason = why_not(extension) or missing_decoder(extension) or NO_IMAGE
-        self.found.skip_file(reason, f"{path}/{name}")
+        reason = IN_ARCHIVE if is_archive(name) else why_not(extension) or missing_decoder(extension) or NO_IMAGE
+        self.found.skip_file(reason, f"{path}/{name}", place)
 
     def skip_beside(self, archives: Archives) -> None:
         """Count what lies in the folder of archives and is none."""
@@ -139,7 +144,8 @@ def _sort(held: Held, member: Member, exclusion: Exclusion, inventory: Inventory
     elif any(part.startswith(".") for part in member.name.split("/")):
         inventory.found.skip("hidden", "a name that begins with a dot", path)
     elif exclusion and exclusion.covers_path(path):
-        inventory.found.skip(sort, "excluded", path)
+        held.excluded.append(member.name)
+        inventory.found.skip(sort, EXCLUDED, path)
     elif is_image_name(name):
         held.images.append(member.name)
     else:

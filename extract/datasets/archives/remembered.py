@@ -9,18 +9,26 @@ from collections.abc import Sequence
 import numpy as np
 
 from stackbone.cache import CacheError, DatasetIndex, FeatureStore, FileStamps
+from stackbone.cache.boxes.box_table import BoxTable
+from stackbone.cache.records.indexes.index import uncorrected
 from stackbone.extract.containers.stamps import stamps_of
 from stackbone.extract.datasets.archives.found import Archives, find_archives
+from stackbone.extract.datasets.boxes.listed import ListedBoxes
 from stackbone.extract.datasets.dataset_name import safe_name
-from stackbone.extract.datasets.folders.extensions import NO_DECODER, is_image_name
+from stackbone.extract.datasets.files.annotated import LABELS_ARE, may_be_annotated
+from stackbone.extract.datasets.folders.extensions import NO_DECODER, NO_IMAGE, is_image_name
 from stackbone.extract.datasets.kind import Request
 from stackbone.extract.datasets.remote.listing import find_remote
 
 _BEHIND_SLASH = chr(ord("/") + 1)
 
 
-def remembered(request: Request, name: str | None, asked: Sequence[str], store: FeatureStore) -> DatasetIndex | None:
-    """Return the index of the archives that a request names, if they hold what they held; None if that is not proven.
+def remembered(
+    request: Request, name: str | None, asked: Sequence[str], store: FeatureStore
+) -> tuple[DatasetIndex, ListedBoxes | None] | None:
+    """Return the index of the archives that a request names, and their boxes; None unless they hold what they held.
+
+    Its labels are what listing them would say: corrections of labels are no part of it.
 
     Parameters
     ----------
@@ -39,17 +47,30 @@ def remembered(request: Request, name: str | None, asked: Sequence[str], store: 
     try:
         if name not in store.dataset_names():
             return None
-        index = store.dataset(name)
+        index, boxes = uncorrected(store.dataset(name)), store.boxes(name)
     except CacheError:  # whoever writes it anew says so
         return None
     is_same = index.root == str(archives.root) and list(index.listed.asked) == list(asked) and bool(len(index))
-    return index if is_same and not _reads_more(index) and _are_unchanged(index, archives) else None
+    lost = boxes is None and any(note.startswith(LABELS_ARE) for note in index.listed.notes)
+    if not is_same or lost or _reads_more(index) or not _are_unchanged(index, archives):
+        return None
+    return index, None if boxes is None else _boxes_of(index, boxes)
+
+
+def _boxes_of(index: DatasetIndex, table: BoxTable) -> ListedBoxes:
+    """Return the boxes of images that an index remembers, as the cache keeps them: no annotation is read again."""
+    found = zip(index.path, map(table.of, map(bytes, index.image_sha256)), strict=True)
+    return ListedBoxes(table.source, {path: boxes for path, boxes in found if boxes is not None})
 
 
 def _reads_more(index: DatasetIndex) -> bool:
-    """Return whether a decoder is installed now that was missing when members were passed over for want of it."""
+    """Return whether members that were passed over are read now.
+
+    A decoder may have been installed that was missing, and earlier versions took no annotations out of archives.
+    """
     return any(
-        each.reason.startswith(NO_DECODER) and is_image_name(each.sort if each.sort[:1] == "." else each.example)
+        (each.reason.startswith(NO_DECODER) and is_image_name(each.sort if each.sort[:1] == "." else each.example))
+        or (each.reason == NO_IMAGE and may_be_annotated([each.sort]))
         for each in index.listed.skipped
     )
 

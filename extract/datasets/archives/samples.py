@@ -23,6 +23,7 @@ from stackbone.extract.containers.place import kind_of
 from stackbone.extract.datasets.archives.columns import SampleColumns
 from stackbone.extract.datasets.archives.found import Archives, find_archives
 from stackbone.extract.datasets.archives.members import Held, Inventory, go_through
+from stackbone.extract.datasets.boxes.yolo_config import YAMLS
 from stackbone.extract.datasets.folders.extensions import is_image_name
 from stackbone.extract.datasets.folders.levels import read_levels
 from stackbone.extract.datasets.folders.listing import no_images_message
@@ -58,7 +59,8 @@ def has_samples(request: Request) -> bool:
             pass  # what comes before a fault tells as much
         finally:
             container.close()
-        return not _has_table(names) and _has_sides(filter(is_image_name, names), names)
+        is_told = _has_table(names) or any(name.lower().endswith(YAMLS) for name in names)  # as folders are, of YOLO
+        return not is_told and _has_sides(filter(is_image_name, names), names)
     return False
 
 

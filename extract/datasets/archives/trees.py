@@ -13,6 +13,7 @@ from typing import cast
 
 from stackbone.cache.errors import DatasetError, DoubtError, ImageError, Malformed, UsageError
 from stackbone.extract.containers.container import Member
+from stackbone.extract.datasets.archives.annotations import has_config, list_annotated
 from stackbone.extract.datasets.archives.found import Archives, find_archives
 from stackbone.extract.datasets.archives.members import Held, Inventory, go_through
 from stackbone.extract.datasets.archives.samples import are_samples, list_samples
@@ -24,7 +25,7 @@ _MOST_TABLE_BYTES = 1 << 30
 
 
 def list_trees(request: Request) -> Listing:
-    """List the images of archives, with splits and classes from the folders in them and from tables beside the images.
+    """List the images of archives, with what annotations in a known form say, or else folders and tables.
 
     The name of an archive counts as a folder's, but for the number of a shard.
 
@@ -41,21 +42,30 @@ def list_trees(request: Request) -> Listing:
     images: list[tuple[str, str, str]] = []  # archive, folder that it stands for, member
     with tempfile.TemporaryDirectory() as folder, _named(folder, archives):
         tables: list[_Table] = []
+        all_held: list[Held] = []
+        others: list[tuple[str, str, str]] = []
         for held in go_through(archives, request.exclude, inventory):
             has_table = False
+            all_held.append(held)
             for member in held.others:
                 if member.name.rpartition("/")[2].lower() in METADATA:
                     has_table = True
                     tables.append(_take_table(held, member, Path(folder) / str(len(tables))))
                 else:
-                    inventory.skip(held.path, member.name)
-            if not has_table and are_samples(held):
+                    others.append((held.path, held.folder, member.name))
+            if not has_table and not has_config(held) and are_samples(held):
                 return list_samples(request)
             images += ((held.path, held.folder, name) for name in held.images)
-        if not images:
-            inventory.refuse_damaged(archives.root)
+        if (annotated := list_annotated(archives, all_held, inventory, request)) is not None:
+            return annotated
+        if not tables and any(map(are_samples, all_held)):
+            return list_samples(request)
         # Tables in one place of several shards speak of their own shards' images alone.
         is_own = len({each.place for each in tables}) < len(tables)
+        for archive, stands_for, name in others:
+            inventory.skip(archive, name, _relative(archive, name) if is_own else _joined(stands_for, name))
+        if not images:
+            inventory.refuse_damaged(archives.root)
         inventory.found.tables = [each.put(Path(folder) / "tables", is_own=is_own) for each in tables]
         path_of, folders = _places(images, is_own=is_own)
         inventory.found.images = sorted(path_of)

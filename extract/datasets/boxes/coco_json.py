@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import codecs
 import json
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
-from stackbone.cache.disk.reading import open_regular
-from stackbone.cache.errors import DatasetError
+from stackbone.cache.errors import DatasetError, RemoteError
+from stackbone.extract.datasets.files.files import Files
 
 _MOST_BYTES = 1 << 30  # the 118,287 images of COCO 2017 take 448 MB, most of them for outlines
 _MOST_ELEMENT = 2 << 20  # characters; an outline of a hundred thousand points takes no more
@@ -29,11 +28,13 @@ Keep = Callable[[int, Any], _Read]
 """From the place of an element in its list, and the element, to what is kept of it."""
 
 
-def read_lists(file: Path, keep: Mapping[str, Keep[Any]]) -> dict[str, list[Any]]:
+def read_lists(files: Files, name: str, keep: Mapping[str, Keep[Any]]) -> dict[str, list[Any]]:
     """Return the lists that an object of JSON holds under some keys, as far as they are there; of two the last.
 
     Parameters
     ----------
+    files, name
+        Of the file.
     keep
         For each key what is kept of an element.
 
@@ -42,13 +43,12 @@ def read_lists(file: Path, keep: Mapping[str, Keep[Any]]) -> dict[str, list[Any]
     DatasetError
         If the file cannot be read, is too large or no such JSON, or an element is too long.
     """
+    file = files.place(name)
     try:
-        with open_regular(file) as stream:
-            size = os.fstat(stream.fileno()).st_size
-            if size > _MOST_BYTES:
-                message = f"it has {size:,} bytes, over the limit of {_MOST_BYTES:,}"
-                raise DatasetError(_unreadable(file, message))
+        with files.open(name, _MOST_BYTES) as stream:
             return _Reader(file, stream).read(keep)
+    except RemoteError:
+        raise
     except OSError as exc:
         raise DatasetError(_unreadable(file, exc)) from exc
     except RecursionError as exc:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +15,13 @@ from stackbone.cache.boxes.box_table import BoxTable
 from stackbone.cache.boxes.flat import FlatBoxes, flatten
 from stackbone.cache.boxes.image_boxes import ImageBoxes
 from stackbone.cache.disk.digest import DIGEST_BYTES
+from stackbone.cache.disk.reading import place_in
+from stackbone.cache.remote.url import is_url
 from stackbone.cache.text import counted
+from stackbone.extract.containers.place import split_place
 from stackbone.extract.datasets.boxes.faults import OUTSIDE, Faults, named
 from stackbone.extract.datasets.boxes.listed import ListedBoxes
-from stackbone.extract.datasets.boxes.sizes import Size, upright_sizes
+from stackbone.extract.datasets.boxes.sizes import Size, sizes_elsewhere, upright_sizes
 
 _OTHER_SIZE = "that have another size than their annotations say"
 _NOT_UPRIGHT = "that were annotated lying on their side, before the turn that their EXIF tag asks for"
@@ -42,7 +46,12 @@ class FittedBoxes:
 
 
 def fit_boxes(
-    listed: ListedBoxes | None, root: Path, paths: Sequence[str], digests: Digests, old: BoxTable | None
+    listed: ListedBoxes | None,
+    root: Path,
+    paths: Sequence[str],
+    digests: Digests,
+    old: BoxTable | None,
+    measured: Mapping[bytes, tuple[Size, Size]] | None = None,
 ) -> FittedBoxes:
     """Return the boxes of images as the cache keeps them.
 
@@ -59,6 +68,13 @@ def fit_boxes(
         (n, 32) uint8; zero of a file that could not be read.
     old
         The table of the run before: of its images the size is known.
+    measured
+        Sizes of images, upright and as stored, by digest: of those that were read for their digests anyway.
+
+    Raises
+    ------
+    RemoteError
+        If a server is to be asked for an image, and cannot be.
     """
     if listed is None:
         return FittedBoxes()
@@ -71,7 +87,7 @@ def fit_boxes(
         first = chosen.setdefault(key, path)
         if first != path and not _same(listed[first], listed[path]):
             others.append(path)
-    sizes = _sizes(root, chosen, old)
+    sizes = _sizes(root, chosen, old, measured or {})
     faults = Faults()
     fitting = {
         key: path for key, path in sorted(chosen.items()) if _is_of_size(listed[path], *sizes[key], path, faults)
@@ -88,16 +104,25 @@ def fit_boxes(
     return FittedBoxes(BoxTable(digests, flat, listed.source) if fitting else None, notes)
 
 
-def _sizes(root: Path, chosen: dict[bytes, str], old: BoxTable | None) -> dict[bytes, tuple[Size, Size]]:
+def _sizes(
+    root: Path, chosen: dict[bytes, str], old: BoxTable | None, measured: Mapping[bytes, tuple[Size, Size]]
+) -> dict[bytes, tuple[Size, Size]]:
     """Return how large images are, upright and as stored; the latter is that of the former where it is remembered."""
-    sizes: dict[bytes, tuple[Size, Size]] = {}
+    sizes = {key: measured[key] for key in chosen if key in measured}
     if old is not None:
         for digest, (width, height) in zip(old.digests, old.flat.sizes.tolist(), strict=True):
             key = digest.tobytes()
             if key in chosen and width and height:
                 sizes[key] = ((width, height), (width, height))
     rest = {key: path for key, path in chosen.items() if key not in sizes}
-    return sizes | dict(zip(rest, upright_sizes(root, list(rest.values())), strict=True))
+    here = {key: path for key, path in rest.items() if not _is_elsewhere(root, path)}
+    sizes |= zip(here, upright_sizes(root, list(here.values())), strict=True)
+    return sizes | sizes_elsewhere(root, {key: path for key, path in rest.items() if key not in here})
+
+
+def _is_elsewhere(root: Path, path: str) -> bool:
+    """Return whether an image lies in a container, or behind a URL."""
+    return is_url(place_in(root, path)) or split_place(os.fspath(root), path) is not None
 
 
 def _is_of_size(boxes: ImageBoxes, upright: Size, stored: Size, path: str, faults: Faults) -> bool:

@@ -6,7 +6,8 @@ import os
 import posixpath
 import re
 from collections.abc import Iterable
-from pathlib import Path
+
+from stackbone.extract.datasets.files.files import Files
 
 _DRIVE = re.compile(r"[A-Za-z]:")
 
@@ -25,20 +26,18 @@ def inside(*parts: str) -> str | None:
     return None if path == ".." or path.startswith("../") else path
 
 
-def within(root: Path, path: str) -> str | None:
+def within(files: Files, path: str) -> str | None:
     """Return a path relative to the dataset's folder, of one that may be absolute; None if it leads elsewhere."""
     if not os.path.isabs(path):
         return inside(path)
-    try:
-        return inside(os.path.relpath(path, root))
-    except ValueError:  # another drive of Windows, or a name that no file can have
-        return None
+    relative = files.relative(path)
+    return None if relative is None else inside(relative)
 
 
-def find_image(root: Path, folders: Iterable[str], name: str) -> str | None:
+def find_image(files: Files, folders: Iterable[str], name: str) -> str | None:
     """Return the path of an image in the first of some folders of a dataset that has it; None where none has."""
     for folder in folders:
         path = inside(folder, name)
-        if path is not None and os.path.isfile(os.path.join(root, path)):
+        if path is not None and files.is_file(path):
             return path
     return None

@@ -6,7 +6,7 @@ import io
 import os
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -14,7 +14,10 @@ from typing import BinaryIO, cast
 from PIL import ExifTags, Image, TiffImagePlugin
 
 from stackbone.cache.disk.digest import usable_cores
-from stackbone.cache.disk.reading import open_regular
+from stackbone.cache.disk.reading import open_regular, place_in
+from stackbone.cache.errors import ImageError
+from stackbone.extract.containers.order import by_container
+from stackbone.extract.containers.reading import read_image
 from stackbone.extract.images.decode import quiet_pillow
 from stackbone.extract.images.formats import declared_size
 from stackbone.extract.images.limits import ANY
@@ -30,6 +33,9 @@ _END = ((b"IDAT", b""), (b"IEND", b""))
 Size = tuple[int, int]
 """Width and height in pixels."""
 
+NO_SIZE: tuple[Size, Size] = ((0, 0), (0, 0))
+"""Of what tells none."""
+
 
 def upright_sizes(root: Path, paths: Sequence[str]) -> list[tuple[Size, Size]]:
     """Return the size of each image as it is decoded, turned as its EXIF tag says, and as its file stores it.
@@ -39,20 +45,49 @@ def upright_sizes(root: Path, paths: Sequence[str]) -> list[tuple[Size, Size]]:
     """
     places = [os.path.join(root, path) for path in paths]
     with quiet_pillow(ANY), ThreadPoolExecutor(max_workers=min(8, usable_cores() + 2)) as pool:
-        return list(pool.map(_upright_size, places))
+        return list(pool.map(_size_of_file, places))
 
 
-def _upright_size(path: str) -> tuple[Size, Size]:
+def sizes_elsewhere(root: Path, path_of: Mapping[bytes, str]) -> dict[bytes, tuple[Size, Size]]:
+    """Return the sizes of images in containers or behind URLs, by digest, as `upright_sizes`; each is read whole.
+
+    Raises
+    ------
+    RemoteError
+        If a server cannot be asked, or refuses.
+    """
+    digests = [*path_of]
+    found: dict[bytes, tuple[Size, Size]] = {}
+    with quiet_pillow(ANY):
+        for row in by_container(len(digests), lambda row: place_in(root, path_of[digests[row]])):
+            try:
+                content = read_image(place_in(root, path_of[digests[row]]), digests[row])
+            except ImageError:
+                found[digests[row]] = NO_SIZE
+            else:
+                found[digests[row]] = size_of(io.BytesIO(content))
+    return found
+
+
+def size_of(stream: BinaryIO) -> tuple[Size, Size]:
+    """Return the size of an image as of `upright_sizes`, which is open at its start."""
+    try:
+        stored = declared_size(stream)
+        stream.seek(0)
+        header = _header(stream)
+        stream.seek(0)
+        stored, is_turned = _turned(io.BytesIO(header) if header else stream, stored)
+        return (stored[::-1] if is_turned else stored), stored
+    except Exception:  # decoders of hostile files raise anything
+        return NO_SIZE
+
+
+def _size_of_file(path: str) -> tuple[Size, Size]:
     try:
         with io.BufferedReader(cast(io.FileIO, open_regular(path))) as stream:
-            stored = declared_size(stream)
-            stream.seek(0)
-            header = _header(stream)
-            stream.seek(0)
-            stored, is_turned = _turned(io.BytesIO(header) if header else stream, stored)
-            return (stored[::-1] if is_turned else stored), stored
-    except Exception:  # decoders of hostile files raise anything
-        return (0, 0), (0, 0)
+            return size_of(stream)
+    except (OSError, ValueError):
+        return NO_SIZE
 
 
 def _turned(stream: BinaryIO, declared: Size) -> tuple[Size, bool]:

@@ -13,7 +13,6 @@ from typing import NoReturn
 from xml.etree import ElementTree
 
 from stackbone.cache.boxes.image_boxes import ImageBoxes
-from stackbone.cache.disk.reading import read_regular
 from stackbone.cache.errors import DatasetError
 from stackbone.extract.datasets.boxes.building import Builder
 from stackbone.extract.datasets.boxes.faults import NO_NUMBER, SWAPPED, Faults
@@ -22,7 +21,9 @@ from stackbone.extract.datasets.tables.cells import list_text
 NO_BOX = "with objects that have no box"
 A_POINT = "that are a single pixel, as a click leaves them"
 
-_MOST_BYTES = 1 << 20  # of an annotation or a list: those of thousands of objects
+MOST_BYTES = 1 << 20
+"""Of an annotation or a list: those of thousands of objects."""
+
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _FIRST = 1  # column or row of pixels
 
@@ -43,28 +44,31 @@ class Annotation:
     boxes: ImageBoxes | None
 
 
-def read_annotation(file: Path, name: str, faults: Faults) -> Annotation:
+def read_annotation(found: bytes | OSError, file: Path, name: str, faults: Faults) -> Annotation:
     """Read one annotation.
 
     Parameters
     ----------
+    found
+        Its bytes, or why there are none.
     file, name
-        Of the annotation; the latter is for notes.
+        Of the annotation, for messages and for notes.
     faults
         Where what is wrong with its boxes is counted.
 
     Raises
     ------
     DatasetError
-        If it is none. No document type is read, so that no entity is expanded and no other file opened.
+        If it is none, or could not be read. No document type is read, so that no entity is expanded and no other file
+        opened.
     """
-    root = _parse(file)
+    root = _parse(checked(found, file), file)
     objects = [each for each in root.iter("object")]
     names = [(each.findtext("name") or "").strip() for each in objects]
     if root.tag != "annotation" or not all(names):
-        found = f"the root {root.tag!r}" if root.tag != "annotation" else "an object without a name"
+        held = f"the root {root.tag!r}" if root.tag != "annotation" else "an object without a name"
         msg = (
-            f"The annotation {str(file)!r} has {found}. Expected an annotation of Pascal VOC, with a "
+            f"The annotation {str(file)!r} has {held}. Expected an annotation of Pascal VOC, with a "
             "name for each object. Mend or remove it."
         )
         raise DatasetError(msg)
@@ -74,13 +78,12 @@ def read_annotation(file: Path, name: str, faults: Faults) -> Annotation:
     return Annotation(list_text(names), builder.boxes(_number(root, "size/width"), _number(root, "size/height")))
 
 
-def read_file(file: Path) -> bytes:
-    """Return the bytes of a file of Pascal VOC; `DatasetError` if it cannot be read or is far too long."""
-    try:
-        return bytes(read_regular(file, _MOST_BYTES))
-    except (OSError, ValueError) as exc:
-        msg = f"Cannot read {str(file)!r}: {exc}. Expected a file of Pascal VOC. Check it and its permissions."
-        raise DatasetError(msg) from exc
+def checked(found: bytes | OSError, file: Path) -> bytes:
+    """Return the bytes of a file of Pascal VOC; `DatasetError` if they could not be read."""
+    if isinstance(found, OSError):
+        msg = f"Cannot read {str(file)!r}: {found}. Expected a file of Pascal VOC. Check it and its permissions."
+        raise DatasetError(msg) from found
+    return found
 
 
 def _add(builder: Builder, element: ElementTree.Element, kind: str) -> None:
@@ -108,8 +111,7 @@ def _number(root: ElementTree.Element, path: str) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
 
 
-def _parse(file: Path) -> ElementTree.Element:
-    content = read_file(file)
+def _parse(content: bytes, file: Path) -> ElementTree.Element:
     try:
         return ElementTree.fromstring(content, ElementTree.XMLParser(target=_Plain()))
     except _DocumentTypeError:

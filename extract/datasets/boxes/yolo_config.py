@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stackbone.cache.disk.reading import read_regular
-from stackbone.cache.errors import DatasetError
+from stackbone.cache.errors import DatasetError, RemoteError
 from stackbone.extract.datasets.boxes.faults import name_problem
 from stackbone.extract.datasets.boxes.image_paths import inside, within
+from stackbone.extract.datasets.files.files import Files, content_of
 
 YAMLS = (".yaml", ".yml")
 SPLIT_KEYS = {"train": "train", "val": "validation", "test": "test"}
@@ -48,16 +48,18 @@ class YoloConfig:
     has_points: bool = False
 
 
-def looks_like_yolo(file: Path) -> bool | None:
+def looks_like_yolo(files: Files, file: str) -> bool | None:
     """Return whether a YAML file names splits and classes; None if it is too large, or cannot be read."""
     try:
-        content = bytes(read_regular(file, _MOST_BYTES))
+        content = content_of(files, file, _MOST_BYTES)
+    except RemoteError:
+        raise
     except OSError:
         return None
     return bool(_SPLIT.search(content) and _NAMES.search(content))
 
 
-def read_config(file: Path) -> YoloConfig:
+def read_config(files: Files, name: str) -> YoloConfig:
     """Read the YAML file of a dataset; whatever it names is looked for within its folder alone.
 
     Raises
@@ -65,9 +67,9 @@ def read_config(file: Path) -> YoloConfig:
     DatasetError
         If it is no such file, or names no split that is in its folder.
     """
-    content = _parse(file)
-    root = file.parent
-    bases = list(dict.fromkeys([*_base(root, content.get("path")), ""]))
+    file = files.place(name)
+    content = _parse(files, name)
+    bases = list(dict.fromkeys([*_base(files, content.get("path")), ""]))
     places: dict[str, list[str]] = {}
     missing: list[str] = []
     for key, split in SPLIT_KEYS.items():
@@ -75,29 +77,31 @@ def read_config(file: Path) -> YoloConfig:
         for each in said if isinstance(said, list) else [said]:
             if type(each) is not str:
                 raise _wrong(file, f"no text under {key!r}", "a folder of images, or a list of folders")
-            place = _find(root, bases, each)
+            place = _find(files, bases, each)
             if place is None:
                 missing.append(each)
             else:
                 places.setdefault(split, []).append(place)
     if not places:
         named = f"the splits {', '.join(map(repr, missing[:3]))}" if missing else "no split"
-        raise _wrong(file, f"{named}, and none is in {str(root)!r}", "folders of images under train, val or test there")
+        raise _wrong(
+            file, f"{named}, and none is in {str(files.place())!r}", "folders of images under train, val or test there"
+        )
     return YoloConfig(_names(file, content), places, missing, "kpt_shape" in content)
 
 
-def _base(root: Path, path: object) -> list[str]:
+def _base(files: Files, path: object) -> list[str]:
     """Return the folder that ``path`` names, if it lies in the dataset's; elsewhere nothing is looked for."""
-    found = within(root, path) if type(path) is str and path else None
-    return [found] if found is not None and os.path.isdir(root / found) else []
+    found = within(files, path) if type(path) is str and path else None
+    return [found] if found is not None and files.is_folder(found) else []
 
 
-def _find(root: Path, bases: list[str], said: str) -> str | None:
+def _find(files: Files, bases: list[str], said: str) -> str | None:
     """Return a folder of images or a text file; ``../train/images`` may lie in the folder, as for Ultralytics."""
     for name in (said, said.removeprefix("../")):
         for base in bases:
-            place = within(root, name) if os.path.isabs(name) else inside(base, name)
-            if place is not None and os.path.exists(root / place):
+            place = within(files, name) if os.path.isabs(name) else inside(base, name)
+            if place is not None and (files.is_folder(place) or files.is_file(place)):
                 return place
     return None
 
@@ -120,12 +124,15 @@ def _names(file: Path, content: Mapping[str, Any]) -> dict[int, str]:
     return names
 
 
-def _parse(file: Path) -> Mapping[str, Any]:
+def _parse(files: Files, name: str) -> Mapping[str, Any]:
     import yaml
 
+    file = files.place(name)
     try:
         # Texts, lists and maps alone: no tag makes an object, and 'no' or '1e3' stay the names that they are.
-        content = yaml.load(bytes(read_regular(file, _MOST_BYTES)), Loader=yaml.BaseLoader)
+        content = yaml.load(content_of(files, name, _MOST_BYTES), Loader=yaml.BaseLoader)
+    except RemoteError:
+        raise
     except OSError as exc:
         msg = f"Cannot read {str(file)!r}: {exc}. Expected the YAML file of a dataset. Check it and its permissions."
         raise DatasetError(msg) from exc

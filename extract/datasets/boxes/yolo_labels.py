@@ -9,10 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from stackbone.cache.boxes.image_boxes import ImageBoxes
-from stackbone.cache.disk.reading import open_regular, read_regular
 from stackbone.extract.datasets.boxes.building import Builder
 from stackbone.extract.datasets.boxes.faults import Faults
 from stackbone.extract.datasets.tables.cells import list_text
@@ -23,7 +21,9 @@ _NO_SHARE = "with numbers that are not shares from 0 to 1"
 _NOT_READ = "whose files of labels cannot be read"
 _TWICE = "that are annotated twice"
 
-_MOST_BYTES = 16 << 20  # of one image's labels
+MOST_BYTES = 16 << 20
+"""Of one image's labels."""
+
 _PEEKED = 1 << 16  # bytes of a file that may be of labels
 _BOX = 5  # numbers of a line
 _OUTLINE = 7  # at least, of three points
@@ -46,13 +46,17 @@ class YoloLabels:
     boxes: ImageBoxes | None
 
 
-def read_labels(file: Path, name: str, names: Mapping[int, str], faults: Faults, *, has_points: bool) -> YoloLabels:
+def read_labels(
+    found: bytes | OSError, name: str, names: Mapping[int, str], faults: Faults, *, has_points: bool
+) -> YoloLabels:
     """Read the labels of an image; where there is no file, it shows no object.
 
     Parameters
     ----------
-    file, name
-        Of the labels; the latter is for notes.
+    found
+        The bytes of the labels, or why there are none.
+    name
+        Of their file, for notes.
     names
         Of the classes, by number.
     faults
@@ -61,13 +65,10 @@ def read_labels(file: Path, name: str, names: Mapping[int, str], faults: Faults,
         Whether key points follow each box.
     """
     builder = Builder(name, faults)
-    try:
-        lines = bytes(read_regular(file, _MOST_BYTES)).decode("utf-8-sig", "replace").splitlines()
-    except FileNotFoundError:
-        lines = []
-    except OSError:
+    if isinstance(found, OSError) and not isinstance(found, FileNotFoundError):
         builder.fail(_NOT_READ)
         return YoloLabels("", builder.boxes())
+    lines = found.decode("utf-8-sig", "replace").splitlines() if isinstance(found, bytes) else []
     shown: list[str] = []
     is_certain = True
     lines = [line for each in lines if (line := each.strip())]
@@ -86,13 +87,9 @@ def read_labels(file: Path, name: str, names: Mapping[int, str], faults: Faults,
     return YoloLabels(list_text(shown) if is_certain else "", builder.boxes())
 
 
-def looks_like_labels(file: Path) -> bool:
-    """Return whether a text file begins with a line of labels, as no caption or note does."""
-    try:
-        with open_regular(file) as stream:
-            lines = stream.read(_PEEKED).decode("utf-8-sig", "replace").splitlines()
-    except OSError:
-        return False
+def looks_like_labels(content: bytes) -> bool:
+    """Return whether the text of a file begins with a line of labels, as no caption or note does."""
+    lines = content[:_PEEKED].decode("utf-8-sig", "replace").splitlines()
     numbers = next((_numbers(line) for line in lines if line.strip()), None)
     return numbers is not None and numbers[0].is_integer()
 

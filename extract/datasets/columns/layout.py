@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from stackbone.cache.errors import DatasetError
+from stackbone.cache.errors import DatasetError, lost_server
 from stackbone.cache.splits import SPLITS, UNLABELLED, canonical_splits, is_container_name, role_of
 from stackbone.cache.text import from_json
 from stackbone.extract.containers.opening import open_source
@@ -176,6 +176,8 @@ def _read_json(file: Path) -> dict[str, Any]:
         with open_source(os.fspath(file)) as stream:
             found = from_json(stream.read(_MOST_JSON))
     except (OSError, ValueError) as exc:
+        if lost_server(exc):  # no fault of the file's
+            raise
         raise _damaged(file, getattr(exc, "strerror", None) or str(exc)) from exc
     if not isinstance(found, dict):
         raise _damaged(file, "it holds no JSON object")

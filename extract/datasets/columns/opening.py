@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from stackbone.cache.errors import DatasetError, Malformed
+from stackbone.cache.errors import DatasetError, Malformed, lost_server
 from stackbone.cache.text import typed
 from stackbone.extract.containers.kinds.arrow import ArrowRows
 from stackbone.extract.containers.kinds.parquet import ParquetRows
@@ -49,6 +49,8 @@ def opened(root: Path, path: str) -> Iterator[Rows]:
     except Malformed as exc:
         raise DatasetError(_damaged(place, path, str(exc))) from exc
     except OSError as exc:
+        if lost_server(exc):  # no fault of the table's
+            raise
         msg = (
             f"Cannot read {place!r}: {exc.strerror or exc}. Expected a readable table. Check the file and its "
             "permissions, or write it again."

@@ -18,6 +18,7 @@ from stackbone.extract.datasets.kind import Listing, Request
 from stackbone.extract.datasets.listing_options import refuse_table_options
 from stackbone.extract.images.formats import decodable_extensions
 
+_ARCHIVES = {".7z", ".rar", ".gz", ".zip", ".tar", ".tgz", ".bz2", ".tbz2", ".xz", ".txz", ".zst"}
 _MOST_SHOWN = 5
 
 
@@ -141,7 +142,7 @@ def no_images_message(root: Path, found: Found) -> str:
     sorts = {each.sort for each in skipped}
     if sorts & {".csv", ".tsv", ".parquet"}:
         advice = "Point to the folder that holds the images, or give the table file itself"
-    elif sorts & {".7z", ".rar", ".gz"}:
+    elif sorts & _ARCHIVES:
         advice = "Point to the folder that holds the images, or unpack the archive first"
     else:
         advice = "Point to the folder that holds the images, or convert the files to JPEG or PNG"

@@ -78,10 +78,11 @@ class Found:
         count, example = self._skipped.get((sort, reason), (0, path))
         self._skipped[sort, reason] = (count + 1, min(example, path))
 
-    def skip_file(self, reason: str, path: str) -> None:
-        """Count a file that is not taken by its extension, and in its folder."""
+    def skip_file(self, reason: str, path: str, place: str = "") -> None:
+        """Count a file that is not taken by its extension, and in its folder, or that of where it is listed."""
         sort = os.path.splitext(path)[1].lower() or "no extension"
-        self.sorts[path[: path.rfind("/") + 1]][sort] += 1
+        listed = place or path
+        self.sorts[listed[: listed.rfind("/") + 1]][sort] += 1
         self.skip(sort, reason, path)
 
 

@@ -1,46 +1,58 @@
-"""Folders in the form of Pascal VOC: which kinds of objects each image's annotation names, and their boxes.
+"""Datasets in the form of Pascal VOC: which kinds of objects each image's annotation names, and their boxes.
 
 ``JPEGImages/NAME.jpg`` and ``Annotations/NAME.xml`` (`datasets.boxes.voc_objects` tells what that holds);
 ``ImageSets/Main/train.txt``, ``val.txt`` and ``test.txt`` list the names of splits (Everingham et al. 2010, Int. J.
-Comput. Vis. 88, 303-338, and the development kit's documentation). An object counts for the labels whether or not it is
-marked difficult or truncated, and whether or not its box can be taken.
+Comput. Vis. 88, 303-338, and the development kit's documentation). Others keep such annotations in ``annotations``
+beside ``images``, or, as Roboflow does, beside each image in the folders of splits. An object counts for the labels
+whether or not it is marked difficult or truncated, and whether or not its box can be taken.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 
 from stackbone.cache.boxes.image_boxes import ImageBoxes
 from stackbone.cache.errors import DatasetError
 from stackbone.cache.labels.sets import SETS
+from stackbone.cache.splits import SPLITS, role_of
 from stackbone.cache.text import counted
 from stackbone.extract.datasets.boxes.faults import Faults, named, none_sound
 from stackbone.extract.datasets.boxes.listed import ListedBoxes
-from stackbone.extract.datasets.boxes.voc_objects import NO_BOX, read_annotation, read_file
+from stackbone.extract.datasets.boxes.voc_objects import MOST_BYTES, NO_BOX, checked, read_annotation
+from stackbone.extract.datasets.files.annotated import LABELS_ARE, annotated_kind, as_listing
+from stackbone.extract.datasets.files.files import Files, names_in
 from stackbone.extract.datasets.folders.extensions import is_image_name
-from stackbone.extract.datasets.folders.walking import folders_in_wrappers
-from stackbone.extract.datasets.kind import DatasetKind, Entries, Listing, Request
+from stackbone.extract.datasets.kind import Entries, Listing, Reading
 from stackbone.extract.datasets.label_sets import read_sets
 from stackbone.extract.datasets.tables.cells import LIST_MARK
 
-IMAGES, ANNOTATIONS, SPLITS = "JPEGImages", "Annotations", "ImageSets/Main"
+IMAGES, ANNOTATIONS, LISTS = "JPEGImages", "Annotations", "ImageSets/Main"
 
 _SPLIT_FILES = {"train.txt": "train", "val.txt": "validation", "test.txt": "test", "trainval.txt": "train"}
 _SHOWN = 3
 _FLAG = re.compile(r"\s+-?[01]$")  # of a list for one kind of object: 1 there, -1 not, 0 difficult
 
 
-def read_voc(folder: Path, *, labelled: bool = True) -> Listing:
-    """List the images of a folder in the form of Pascal VOC.
+@dataclass(frozen=True)
+class _Part:
+    """Folders of images and of their annotations, and the split that they are; ``""`` where lists say it, or nobody."""
+
+    images: str
+    annotations: str
+    split: str = ""
+
+
+def read_voc(files: Files, parts: Sequence[_Part], labelled: bool) -> Listing:  # noqa: FBT001 - as of `Reading`
+    """List the images of files in the form of Pascal VOC.
 
     Parameters
     ----------
-    folder
-        That holds ``JPEGImages`` and ``Annotations``.
+    files, parts
+        The files, and in which folders of theirs images and annotations lie.
     labelled
         Whether labels are asked for; else no annotation is read.
 
@@ -55,60 +67,59 @@ def read_voc(folder: Path, *, labelled: bool = True) -> Listing:
     DatasetError
         If there is no image, or an annotation or list cannot be read.
     """
-    names = sorted(name for name in _listed(folder / IMAGES) if is_image_name(name) and not name.startswith("."))
-    if not names:
-        msg = f"No images: the folder {str(folder / IMAGES)!r} holds none. Expected one or more. Check the folder."
+    part_of = {_in(part.images, name): part for part in parts for name in _listed(files, part.images, is_image_name)}
+    if not part_of:
+        where = str(files.place(parts[0].images))
+        msg = f"No images: the folder {where!r} holds none. Expected one or more. Check the folder."
         raise DatasetError(msg)
-    stems = [os.path.splitext(name)[0] for name in names]
-    splits = _read_splits(folder, set(stems))
+    said = _read_splits(files, set(map(_stem, part_of)))
+    splits = {path: part.split or said.get(_stem(path), "") for path, part in part_of.items()}
     if not labelled:
-        bare = {f"{IMAGES}/{name}": ("", splits.get(stem, ""), "") for name, stem in zip(names, stems, strict=True)}
-        return Listing(folder.name, folder, bare)
-    annotations = {
-        os.path.splitext(name)[0]
-        for name in _listed(folder / ANNOTATIONS)
-        if name.endswith(".xml") and not name.startswith(".")
+        return as_listing(files, {path: ("", split, "") for path, split in splits.items()}, ())
+    there = {
+        _in(part.annotations, os.path.splitext(name)[0]): _in(part.annotations, name)
+        for part in parts
+        for name in _listed(files, part.annotations, _is_xml)
     }
-    read = _read_annotations(folder, [stem for stem in stems if stem in annotations])
-    cells = [read.cells.get(stem, "") for stem in stems]
-    labels = read_sets(cells, LIST_MARK, f"{str(folder / ANNOTATIONS)!r}")
-    entries: Entries = {
-        f"{IMAGES}/{name}": (label, splits.get(stem, ""), "")
-        for name, stem, label in zip(names, stems, labels, strict=True)
-    }
-    boxes = {
-        f"{IMAGES}/{name}": read.boxes[stem] for name, stem in zip(names, stems, strict=True) if stem in read.boxes
-    }
-    notes = [*_notes(stems, annotations), *read.notes]
+    stems = {path: _in(part.annotations, _stem(path)) for path, part in part_of.items()}
+    read = _read_annotations(files, [there[stem] for stem in dict.fromkeys(stems.values()) if stem in there], parts)
+    file_of = {path: there.get(stem, "") for path, stem in stems.items()}
+    cells = [read.cells.get(file, "") for file in file_of.values()]
+    labels = read_sets(cells, LIST_MARK, f"{str(files.place(parts[0].annotations))!r}")
+    entries: Entries = {path: (label, splits[path], "") for path, label in zip(file_of, labels, strict=True)}
+    boxes = {path: read.boxes[file] for path, file in file_of.items() if file in read.boxes}
+    bare = [_stem(path) for path, file in file_of.items() if not file]
+    spare = sorted(map(_stem, there.keys() - set(stems.values())))
+    notes = [*_notes(parts, bare, spare), *read.notes]
     listed = ListedBoxes("voc", boxes) if boxes else None
-    return Listing(folder.name, folder, entries, notes=notes, label_form=SETS, boxes=listed)
+    return as_listing(files, entries, notes, label_form=SETS, boxes=listed)
 
 
 @dataclass(frozen=True)
 class _Read:
-    """What annotations say, by the names of their images: cells of labels, and boxes where they can be taken."""
+    """What annotations say, by their files: cells of labels, and boxes where they can be taken."""
 
     cells: dict[str, str]
     boxes: dict[str, ImageBoxes]
     notes: list[str]
 
 
-def _read_annotations(folder: Path, stems: list[str]) -> _Read:
+def _read_annotations(files: Files, paths: Sequence[str], parts: Sequence[_Part]) -> _Read:
     faults, found, bad = Faults(), {}, {}
-    for stem in stems:
+    for path, content in files.contents(paths, MOST_BYTES):
         try:
-            found[stem] = read_annotation(folder / ANNOTATIONS / f"{stem}.xml", f"{ANNOTATIONS}/{stem}.xml", faults)
+            found[path] = read_annotation(content, files.place(path), path, faults)
         except DatasetError as exc:
-            bad[f"{ANNOTATIONS}/{stem}.xml"] = exc
+            bad[path] = exc
     if bad and not found:
         raise next(iter(bad.values()))
     notes = [_bad_note(bad)] if bad else []
-    cells = {stem: each.cell for stem, each in found.items()}
-    boxes = {stem: each.boxes for stem, each in found.items() if each.boxes is not None}
+    cells = {path: each.cell for path, each in found.items()}
+    boxes = {path: each.boxes for path, each in found.items() if each.boxes is not None}
     if faults.images.keys() == {NO_BOX} and not any(map(len, boxes.values())):
         return _Read(cells, {}, [*notes, "The annotations tell no boxes."])
     if found and not boxes:
-        raise none_sound(faults, str(folder / ANNOTATIONS))
+        raise none_sound(faults, str(files.place(parts[0].annotations if len(parts) == 1 else "")))
     return _Read(cells, boxes, [*notes, *faults.notes()])
 
 
@@ -117,60 +128,88 @@ def _bad_note(bad: dict[str, DatasetError]) -> str:
     return f"{n} cannot be used (their images count as not annotated): {named([*bad])}. {first}"
 
 
-def _notes(stems: list[str], annotations: set[str]) -> Iterator[str]:
-    yield (
-        f"The labels of an image are the kinds of objects that its annotation in {ANNOTATIONS!r} names, each there or "
-        "not."
-    )
-    bare = [stem for stem in stems if stem not in annotations]
+def _notes(parts: Sequence[_Part], bare: Sequence[str], spare: Sequence[str]) -> Iterator[str]:
+    """Yield what is to be said of labels, of images without an annotation, and of annotations without an image."""
+    is_apart = parts[0].images != parts[0].annotations
+    beside = f"in {parts[0].annotations!r}" if is_apart else "beside it"
+    yield f"{LABELS_ARE} kinds of objects that its annotation {beside} names, each there or not."
     if bare:
-        shown = ", ".join(map(repr, bare[:_SHOWN]))
-        yield f"{counted(len(bare), 'image')} without an annotation ({shown}{', ...' if len(bare) > _SHOWN else ''})."
-    if spare := sorted(annotations - set(stems)):
-        shown = ", ".join(map(repr, spare[:_SHOWN]))
-        more = ", ..." if len(spare) > _SHOWN else ""
-        yield f"{counted(len(spare), 'annotation')} of no image in {IMAGES!r} ({shown}{more})."
+        yield f"{counted(len(bare), 'image')} without an annotation ({_shown(bare)})."
+    if spare:
+        where = f" in {parts[0].images!r}" if is_apart else ""
+        yield f"{counted(len(spare), 'annotation')} of no image{where} ({_shown(spare)})."
 
 
-def _read_splits(folder: Path, stems: set[str]) -> dict[str, str]:
+def _shown(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names[:_SHOWN])) + (", ..." if len(names) > _SHOWN else "")
+
+
+def _read_splits(files: Files, stems: set[str]) -> dict[str, str]:
     """Return the split of each name that the lists have; a name may hold spaces, and a flag may follow it."""
     splits: dict[str, str] = {}
-    for file, split in _SPLIT_FILES.items():
-        path = folder / SPLITS / file
-        if os.path.isfile(path):
-            for line in read_file(path).decode("utf-8", "surrogateescape").splitlines():
-                name = line.strip()
-                splits.setdefault(name if name in stems else _FLAG.sub("", name), split)
+    there = {f"{LISTS}/{name}": split for name, split in _SPLIT_FILES.items() if files.is_file(f"{LISTS}/{name}")}
+    for path, found in files.contents([*there], MOST_BYTES):
+        content = checked(found, files.place(path))
+        for line in content.decode("utf-8", "surrogateescape").splitlines():
+            name = line.strip()
+            splits.setdefault(name if name in stems else _FLAG.sub("", name), there[path])
     return splits
 
 
-def _listed(folder: Path) -> list[str]:
+def _listed(files: Files, folder: str, is_wanted: Callable[[str], bool]) -> list[str]:
     try:
-        return os.listdir(folder)
+        return files.names(folder, is_wanted).files
     except OSError as exc:
-        msg = f"Cannot read the folder {str(folder)!r}: {exc.strerror or exc}. Give yourself permission to read it."
+        place = str(files.place(folder))
+        msg = f"Cannot read the folder {place!r}: {exc.strerror or exc}. Give yourself permission to read it."
         raise DatasetError(msg) from exc
 
 
-def _is_voc(folder: Path) -> bool:
-    return os.path.isdir(folder / IMAGES) and os.path.isdir(folder / ANNOTATIONS)
+def _parts(files: Files) -> list[_Part]:
+    """Return where images and annotations lie; nothing where there are none of these."""
+    if files.is_folder(IMAGES) and files.is_folder(ANNOTATIONS):
+        return [_Part(IMAGES, ANNOTATIONS)]
+    folders = names_in(files, "", lambda _: False).folders
+    called = {name.lower(): name for name in folders}
+    images, annotations = called.get("images", ""), called.get("annotations", "")
+    if images and annotations and _are_annotated(files, images, annotations):
+        return [_Part(images, annotations)]
+    roles = {name: role_of(name) for name in folders}
+    splits = {name: role.split for name, role in roles.items() if role and role.split in SPLITS}
+    beside = [_Part(name, name, split) for name, split in splits.items() if _are_annotated(files, name, name)]
+    return beside or ([_Part("", "")] if not folders and _are_annotated(files, "", "") else [])
 
 
-def _find(request: Request) -> Path | None:
-    if request.path is None or request.labels is not None or not os.path.isdir(request.path):
-        return None
-    return next(filter(_is_voc, folders_in_wrappers(request.path)), None)
+def _are_annotated(files: Files, images: str, annotations: str) -> bool:
+    """Return whether a folder holds an annotation of Pascal VOC of an image, as the first that has its name tells."""
+    xmls = names_in(files, annotations, _is_xml).files
+    if not xmls:
+        return False
+    stems = set(map(_stem, names_in(files, images, is_image_name).files))
+    first = next((name for name in xmls if _stem(name) in stems), None)
+    if first is None:
+        return False
+    [(_, found)] = files.contents([_in(annotations, first)], MOST_BYTES)
+    return isinstance(found, bytes) and b"<annotation" in found
 
 
-def _read_request(request: Request) -> Listing:
-    labelled = request.columns.label is not None
-    return read_voc(_find(request) or Path(request.paths[0]), labelled=labelled)
+def _in(folder: str, name: str) -> str:
+    return f"{folder}/{name}" if folder else name
 
 
-KIND = DatasetKind(
-    name="voc",
-    what="a Pascal VOC folder with JPEGImages and Annotations",
-    recognises=lambda request: _find(request) is not None,
-    read=_read_request,
-    place=24,
-)
+def _stem(path: str) -> str:
+    return os.path.splitext(path.rpartition("/")[2])[0]
+
+
+def _is_xml(name: str) -> bool:
+    return name.lower().endswith(".xml")
+
+
+def _find(files: Files, file: str) -> Reading | None:
+    for each in () if file else files.in_wrappers():
+        if parts := _parts(each):
+            return partial(read_voc, each, parts)
+    return None
+
+
+KIND = annotated_kind("voc", "images with annotations in the form of Pascal VOC", _find, place=24)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
+from functools import partial
 
 from stackbone.cache.boxes.image_boxes import ImageBoxes
 from stackbone.cache.errors import DatasetError
@@ -19,10 +19,11 @@ from stackbone.cache.text import counted
 from stackbone.extract.datasets.boxes.faults import Faults, named, none_sound
 from stackbone.extract.datasets.boxes.listed import ListedBoxes
 from stackbone.extract.datasets.boxes.yolo_config import YAMLS, YoloConfig, looks_like_yolo, read_config
-from stackbone.extract.datasets.boxes.yolo_labels import read_labels
+from stackbone.extract.datasets.boxes.yolo_labels import MOST_BYTES, read_labels
 from stackbone.extract.datasets.boxes.yolo_places import config_of, images_of, labels_of
-from stackbone.extract.datasets.folders.walking import folders_in_wrappers
-from stackbone.extract.datasets.kind import DatasetKind, Entries, Listing, Request
+from stackbone.extract.datasets.files.annotated import LABELS_ARE, annotated_kind, as_listing
+from stackbone.extract.datasets.files.files import Files
+from stackbone.extract.datasets.kind import Entries, Listing, Reading
 from stackbone.extract.datasets.label_sets import read_sets
 from stackbone.extract.datasets.tables.cells import LIST_MARK
 
@@ -37,13 +38,13 @@ class _Read:
     notes: list[str] = field(default_factory=list)
 
 
-def read_yolo(file: Path, *, labelled: bool = True) -> Listing:
-    """List the images of a folder in the form of Ultralytics' YOLO.
+def read_yolo(files: Files, file: str, labelled: bool) -> Listing:  # noqa: FBT001 - as of `Reading`
+    """List the images of files in the form of Ultralytics' YOLO.
 
     Parameters
     ----------
-    file
-        The YAML file in it.
+    files, file
+        Those of the folder, and the YAML file in it.
     labelled
         Whether labels are asked for; else no file of labels is read.
 
@@ -52,39 +53,38 @@ def read_yolo(file: Path, *, labelled: bool = True) -> Listing:
     DatasetError
         If the YAML file cannot be read, there is no image, or no file of labels can be taken.
     """
-    config, root, faults, read = read_config(file), file.parent, Faults(), _Read()
+    config, faults, read = read_config(files, file), Faults(), _Read()
     if config.missing:
-        read.notes.append(
-            f"{file.name!r} names what is not in its folder, and is passed over: {named(config.missing)}."
-        )
+        read.notes.append(f"{file!r} names what is not in its folder, and is passed over: {named(config.missing)}.")
     for split, places in config.places.items():
-        paths = list(dict.fromkeys(path for place in places for path in images_of(root, place, read.notes)))
+        paths = list(dict.fromkeys(path for place in places for path in images_of(files, place, read.notes)))
         twice = [path for path in paths if path in read.splits]
         if twice:
             read.notes.append(f"{counted(len(twice), 'image')} of {split!r} also in a split before: {named(twice)}.")
         new = [path for path in paths if path not in read.splits]
         read.splits |= dict.fromkeys(new, split)
         if labelled:
-            _read_split(root, split, new, config, faults, read)
+            _read_split(files, split, new, config, faults, read)
     if not read.splits:
-        msg = f"No images: the folders that {str(file)!r} names hold none. Expected one or more. Check the folders."
+        where = str(files.place(file))
+        msg = f"No images: the folders that {where!r} names hold none. Expected one or more. Check the folders."
         raise DatasetError(msg)
     entries: Entries = {path: ("", split, "") for path, split in read.splits.items()}
     if not labelled:
-        return Listing(root.name, root, entries, notes=read.notes)
+        return as_listing(files, entries, read.notes)
     if faults.n_images and not read.boxes:
-        raise none_sound(faults, str(root))
-    labels = read_sets(list(read.cells.values()), LIST_MARK, f"{file.name!r}")
+        raise none_sound(faults, str(files.place()))
+    labels = read_sets(list(read.cells.values()), LIST_MARK, f"{file!r}")
     entries = {path: (label, read.splits[path], "") for path, label in zip(read.cells, labels, strict=True)}
-    about = "The labels of an image are the classes of its annotated objects, each there or not."
+    about = f"{LABELS_ARE} classes of its annotated objects, each there or not."
     notes = [about, *read.notes, *_same_names(config), *faults.notes()]
     boxes = ListedBoxes("yolo", read.boxes, are_shares=True) if read.boxes else None
-    return Listing(root.name, root, entries, notes=notes, label_form=SETS, boxes=boxes)
+    return as_listing(files, entries, notes, label_form=SETS, boxes=boxes)
 
 
-def _read_split(root: Path, split: str, paths: list[str], config: YoloConfig, faults: Faults, read: _Read) -> None:
-    files = {path: labels_of(path) for path in paths}
-    absent = [path for path in paths if not os.path.lexists(root / files[path])]
+def _read_split(files: Files, split: str, paths: list[str], config: YoloConfig, faults: Faults, read: _Read) -> None:
+    texts = {path: labels_of(path) for path in paths}
+    absent = {path for path in paths if not files.exists(texts[path])}
     if paths and len(absent) == len(paths):
         read.cells |= dict.fromkeys(paths, "")
         read.notes.append(
@@ -92,10 +92,12 @@ def _read_split(root: Path, split: str, paths: list[str], config: YoloConfig, fa
         )
         return
     if absent:
-        n = counted(len(absent), "image")
-        read.notes.append(f"{n} of {split!r} without a file of labels, taken to show no object: {named(absent)}.")
-    for path, file in files.items():
-        found = read_labels(root / file, file, config.names, faults, has_points=config.has_points)
+        n, gone = counted(len(absent), "image"), [path for path in paths if path in absent]
+        read.notes.append(f"{n} of {split!r} without a file of labels, taken to show no object: {named(gone)}.")
+    contents = files.contents([text for path, text in texts.items() if path not in absent], MOST_BYTES)
+    for path, text in texts.items():
+        content = b"" if path in absent else next(contents)[1]
+        found = read_labels(content, text, config.names, faults, has_points=config.has_points)
         read.cells[path] = found.cell
         if found.boxes is not None:
             read.boxes[path] = found.boxes
@@ -106,24 +108,14 @@ def _same_names(config: YoloConfig) -> list[str]:
     return [f"Several numbers have one name, and count as one class: {named(same)}."] if same else []
 
 
-def _find(request: Request) -> Path | None:
-    path = request.path
-    if path is None or request.labels is not None:
-        return None
-    if path.suffix.lower() in YAMLS and os.path.isfile(path):
-        return path if looks_like_yolo(path) is not False else None  # what cannot be read, its reader says
-    return next(filter(None, map(config_of, folders_in_wrappers(path))), None)
+def _find(files: Files, file: str) -> Reading | None:
+    if file:  # what cannot be read, its reader says
+        is_named = os.path.splitext(file)[1].lower() in YAMLS and looks_like_yolo(files, file) is not False
+        return partial(read_yolo, files, file) if is_named else None
+    for each in files.in_wrappers():
+        if (found := config_of(each)) is not None:
+            return partial(read_yolo, each, found)
+    return None
 
 
-def _read_request(request: Request) -> Listing:
-    labelled = request.columns.label is not None
-    return read_yolo(request.once("yolo", _find) or Path(request.paths[0]), labelled=labelled)
-
-
-KIND = DatasetKind(
-    name="yolo",
-    what="a folder in the form of Ultralytics' YOLO, or its YAML file",
-    recognises=lambda request: request.once("yolo", _find) is not None,
-    read=_read_request,
-    place=26,
-)
+KIND = annotated_kind("yolo", "a folder in the form of Ultralytics' YOLO, or its YAML file", _find, place=26)

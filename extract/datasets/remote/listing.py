@@ -9,16 +9,20 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from stackbone.cache.errors import DatasetError, StackboneError, UsageError
+from stackbone.cache.errors import DatasetError, RemoteError, StackboneError, UsageError
 from stackbone.cache.remote.listing import list_remote, stat_remote
-from stackbone.cache.remote.url import is_url, shown
+from stackbone.cache.remote.url import is_url, join_url, shown
 from stackbone.extract.containers.opening import open_source
 from stackbone.extract.datasets.archives.found import archives_at, is_archive
 from stackbone.extract.datasets.archives.samples import has_samples, list_samples
 from stackbone.extract.datasets.archives.trees import list_trees
+from stackbone.extract.datasets.boxes.yolo_config import YAMLS
 from stackbone.extract.datasets.columns.layout import TYPED, Names, is_of_library, layout_at, layout_of_folder
 from stackbone.extract.datasets.columns.listing import list_tables
 from stackbone.extract.datasets.columns.opening import opened
+from stackbone.extract.datasets.files.annotated import find_annotated, may_be_annotated
+from stackbone.extract.datasets.files.listed import by_folder
+from stackbone.extract.datasets.files.remote import RemoteFiles
 from stackbone.extract.datasets.folders.extensions import is_image_name, why_not
 from stackbone.extract.datasets.folders.listing import list_found
 from stackbone.extract.datasets.folders.pruning import Exclusion, is_system_file, is_system_folder
@@ -85,13 +89,16 @@ def find_remote(request: Request) -> Remote | None:
         raise UsageError(msg)
     if len(urls) > 1:
         return _of_files(request, urls)
-    return _of_files(request, urls) if _is_file(urls[0]) else _of_folder(request, urls[0])
+    folder, _, name = urls[0].rpartition("/")
+    if not _is_file(urls[0]):
+        return _of_folder(request, urls[0])
+    return _of_folder(request, folder, name) if name.lower().endswith(YAMLS) else _of_files(request, urls)
 
 
 def _is_file(url: str) -> bool:
     """Return whether a URL is that of a file, by its ending and, as a folder may have one, by the server's word."""
     name = url.rpartition("/")[2].lower()
-    if not (name.endswith((*TYPED, *TABLES)) or is_archive(name) or is_video(name) or is_image_name(name)):
+    if not (name.endswith((*TYPED, *TABLES, *YAMLS)) or is_archive(name) or is_video(name) or is_image_name(name)):
         return False
     try:
         stat_remote(url)
@@ -142,8 +149,17 @@ def _archives(request: Request) -> Remote:
     return Remote(KINDS["archive"], list_trees)
 
 
-def _of_folder(request: Request, url: str) -> Remote:
-    found, others = _found(url, request.exclude)
+def _of_folder(request: Request, url: str, file: str = "") -> Remote:
+    """Return what a folder holds, of which a file of annotations may have been named."""
+    found, others, excluded = _found(url, request.exclude)
+    if (annotated := _annotated(url, [*others, *excluded, *found.images, *found.tables], file)) is not None:
+        return annotated
+    if file:
+        msg = (
+            f"{shown(join_url(url, file))!r} is no file of a dataset in the form of YOLO. Expected its splits under "
+            "train, val or test, and the names of classes. Name that file, or the folder."
+        )
+        raise DatasetError(msg)
     root, title = remote_root(url), url.rpartition("/")[2]
     names = _by_folder([*found.images, *found.tables, *others])
     beside = [path for path in (*found.tables, *others) if not is_of_library(path.rpartition("/")[2])]
@@ -172,6 +188,17 @@ def _of_folder(request: Request, url: str) -> Remote:
     return Remote(KINDS["folder"], lambda given: _list_folder(given, root, found))
 
 
+def _annotated(url: str, paths: Sequence[str], file: str) -> Remote | None:
+    """Return what files below a URL are whose annotations are of a known form; None where they have none."""
+    if not may_be_annotated(paths):
+        return None
+    found = find_annotated(RemoteFiles(by_folder(paths), frozenset(paths), url=url), file)
+    if found is None:
+        return None
+    kind, read = found
+    return Remote(kind, lambda request: read(request.columns.label is not None))
+
+
 def _with_others(remote: Remote, paths: Sequence[str], taken: Sequence[str]) -> Remote:
     """Return the same, but that it counts what lies in the folder and is not taken."""
 
@@ -187,13 +214,18 @@ def _outnumbers(request: Request, root: Path, files: Sequence[str], found: Found
     try:
         with opened(root, files[0]) as rows:
             return rows.n_rows > len(found.images) and _holds_images(request, files[0], root)
+    except RemoteError:
+        raise
     except StackboneError:
         return False
 
 
-def _found(url: str, exclusion: Exclusion) -> tuple[Found, list[str]]:
-    """Return images and tables beside them below a URL, and the other files that are no system's and not hidden."""
-    found, others = Found(sorts=defaultdict(Counter)), []
+def _found(url: str, exclusion: Exclusion) -> tuple[Found, list[str], list[str]]:
+    """Return images and tables beside them below a URL, other files, and those that the user leaves out.
+
+    What is hidden, or a system's, is among none of these.
+    """
+    found, others, excluded = Found(sorts=defaultdict(Counter)), [], []
     for entry in list_remote(url, "**"):
         path = entry.url[len(url) :].lstrip("/")
         *folders, name = path.split("/")
@@ -202,6 +234,7 @@ def _found(url: str, exclusion: Exclusion) -> tuple[Found, list[str]]:
         elif is_system_file(name) or not name:
             continue
         elif exclusion and exclusion.covers_path(path):
+            excluded.append(path)
             found.skip(Path(name).suffix.lower() or "no extension", "excluded", path)
         elif is_image_name(name):
             found.images.append(path)
@@ -210,7 +243,7 @@ def _found(url: str, exclusion: Exclusion) -> tuple[Found, list[str]]:
         else:
             others.append(path)
     found.images.sort()
-    return found, sorted(others)
+    return found, sorted(others), excluded
 
 
 def _by_folder(paths: Sequence[str]) -> dict[str, Names]:

@@ -41,8 +41,8 @@ def actor_class(ray: Any, node: str, cores: int, gpus: float) -> Any:  # noqa: A
 
             return self._dumps(self._worker.embed(pickle.loads(order)))
 
-        def progress(self) -> int:
-            return int(self._worker.progress())
+        def progress(self) -> tuple[int, int]:
+            return self._worker.progress()  # type: ignore[no-any-return]
 
         def stop(self) -> None:
             self._worker.stop()

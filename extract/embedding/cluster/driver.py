@@ -5,28 +5,28 @@ It holds paths and digests, and no pixels. A worker that ends costs the rows of 
 
 from __future__ import annotations
 
-import logging
 import pickle
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, fields
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from stackbone.cache import UsageError
 from stackbone.cache.cluster.causes import cause_of
 from stackbone.cache.cluster.joining import joined
+from stackbone.cache.disk.files import make_folder, mark_folder
 from stackbone.cache.errors import ClusterError
 from stackbone.cache.places.place import Place
 from stackbone.cache.progress import Steps
-from stackbone.cache.text import printable
 from stackbone.extract.embedding.cluster.actor import actor_class
+from stackbone.extract.embedding.cluster.losses import bury, end_if_hanging, give_up
 from stackbone.extract.embedding.cluster.placing import ClusterOptions, place_workers
 from stackbone.extract.embedding.cluster.refusals import nobody_message, too_small_message
-from stackbone.extract.embedding.cluster.work import Piece, Work
+from stackbone.extract.embedding.cluster.state import ClusterRun, Hand
+from stackbone.extract.embedding.cluster.work import Work
 from stackbone.extract.embedding.cluster.worker import Order, Outcome, Worker
 from stackbone.extract.embedding.embedder import Embedder, Failure
 from stackbone.extract.embedding.images import Images
@@ -38,49 +38,6 @@ _LOOK_SECONDS = 0.5  # between two looks at what workers did
 _NODES_SECONDS = 3.0  # and at which nodes there are
 _STOP_SECONDS = 20.0  # to commit what is computed when a run is interrupted
 _MOST_SILENT_SECONDS = 120.0  # without any worker
-_MOST_DEATHS = 3  # of workers of one node that did nothing
-_log = logging.getLogger(__name__)
-
-
-@dataclass
-class _Hand:
-    """A worker, on its node, and the piece that it has."""
-
-    node: str
-    slot: int  # which of the node's workers it is
-    actor: Any
-    waiting_for: Any  # its preparation, or the outcome of its piece
-    piece: Piece | None = None
-    is_ready: bool = False
-    began: float = 0.0
-    images_per_s: float | None = None
-    n_seen: int = 0
-
-
-@dataclass
-class _Run:
-    """A run over a cluster, as far as it is."""
-
-    ray: Any
-    options: ClusterOptions
-    images: Images
-    embedders: Mapping[str, Embedder]
-    job: Job
-    work: Work
-    worker: bytes
-    profile: Profile
-    failed: dict[bytes, Failure]
-    remarks: dict[bytes, list[str]]
-    hands: list[_Hand] = field(default_factory=list)
-    deaths: dict[str, int] = field(default_factory=dict)
-    left_out: dict[str, str] = field(default_factory=dict)
-    taking: set[str] = field(default_factory=set)  # nodes that are alive and large enough for a worker
-    machines: dict[str, str] = field(default_factory=dict)  # names of nodes
-    n_workers: set[str] = field(default_factory=set)
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    def machine(self, hand: _Hand) -> str:
-        return printable(self.machines.get(hand.node, hand.node))
 
 
 def embed_on_cluster(
@@ -125,15 +82,26 @@ def embed_on_cluster(
         raise UsageError(message)
     wanted = frozenset(each.feature_set.id for own in embedders.values() for each in own.fillings)
     place = cache.absolute() if isinstance(cache, Path) else cache
-    worker = pickle.dumps(Worker(job, wanted, place, images.root, workers))
-    with joined(options.address, object_store_bytes=_OBJECT_STORE_BYTES) as ray:
-        run = _Run(ray, options, images, embedders, job, Work(numbers), worker, profile, failed, remarks)
+    with _marked(place) as mark, joined(options.address, object_store_bytes=_OBJECT_STORE_BYTES) as ray:
+        worker = pickle.dumps(Worker(job, wanted, place, images.root, workers, mark))
+        run = ClusterRun(ray, options, images, embedders, job, Work(numbers), worker, profile, failed, remarks)
         with _ended(run):
             _drive(run, on_progress)
     return failed
 
 
-def _drive(run: _Run, on_progress: Steps) -> None:
+@contextmanager
+def _marked(cache: Place) -> Iterator[Path | None]:
+    """Yield a file by which other machines tell whether a folder is this one; a URL is the same everywhere."""
+    if not isinstance(cache, Path):
+        yield None
+        return
+    make_folder(cache / "datasets")
+    with mark_folder(cache / "datasets") as mark:
+        yield mark
+
+
+def _drive(run: ClusterRun, on_progress: Steps) -> None:
     """Hand out and take in until all is done."""
     n_all = len(run.work.numbers)
     looked, alive = -_NODES_SECONDS, time.monotonic()
@@ -156,7 +124,7 @@ def _drive(run: _Run, on_progress: Steps) -> None:
         on_progress(min(n_all, run.work.n_done + sum(each.n_seen for each in run.hands)), n_all)
 
 
-def _start_workers(run: _Run) -> None:
+def _start_workers(run: ClusterRun) -> None:
     """Start workers on nodes that have fewer than fit."""
     nodes = run.ray.nodes()
     run.machines |= {each["NodeID"]: each["NodeManagerHostname"] for each in nodes if "NodeManagerHostname" in each}
@@ -170,17 +138,18 @@ def _start_workers(run: _Run) -> None:
         for slot in [each for each in range(place.n_workers) if each not in taken][: max(0, n_more)]:
             actor = actor_class(run.ray, place.node, place.cores, place.gpus).remote(run.worker)
             preparation = actor.prepare.remote(None if place.gpus else place.cores, slot)
-            run.hands.append(_Hand(place.node, slot, actor, preparation))
+            run.hands.append(Hand(place.node, slot, actor, preparation))
 
 
-def _hand_out(run: _Run) -> None:
+def _hand_out(run: ClusterRun) -> None:
     """Give every worker that is ready and has nothing a piece."""
     for hand in run.hands:
         if not hand.is_ready or hand.piece is not None:
             continue
-        piece = run.work.take(hand.images_per_s, sum(each.is_ready for each in run.hands))
+        n_ready = sum(each.is_ready for each in run.hands)
+        piece = run.work.take(hand.images_per_s, n_ready, not_of=hand.node if run.has_others(hand) else None)
         if piece is None:
-            return
+            continue
         files = run.images.rows[piece.numbers]
         lacking = {
             each.feature_set.id: each.lacking[piece.numbers] for own in run.embedders.values() for each in own.fillings
@@ -190,41 +159,49 @@ def _hand_out(run: _Run) -> None:
             run.images.file_digests[files],
             None if piece.n_lost else lacking,
         )
-        hand.piece, hand.began, hand.n_seen = piece, time.monotonic(), 0
+        hand.piece, hand.n_seen = piece, 0
+        hand.began = hand.moved = time.monotonic()
         hand.waiting_for = hand.actor.embed.remote(pickle.dumps(order))
 
 
-def _take_in(run: _Run, hand: _Hand) -> None:
+def _take_in(run: ClusterRun, hand: Hand) -> None:
     """Take in what a worker has to say: that it is ready, what became of its piece, or nothing, if it is gone."""
     waited, hand.waiting_for = hand.waiting_for, None
     try:
         answer = pickle.loads(run.ray.get(waited))
     except run.ray.exceptions.RayTaskError as exc:
+        reason = f"{run.machine(hand)} failed: {cause_of(exc.cause or exc)}"
+        if run.has_others(hand):
+            give_up(run, hand, f"a worker on {reason}")
+            return
         message = (
-            f"a worker of the cluster on {run.machine(hand)} failed: {cause_of(exc.cause or exc)}. What was committed "
-            "is kept; run again, with --debug to see where it failed"
+            f"a worker of the cluster on {reason}. What was committed is kept; run again, with --debug to see where it "
+            "failed"
         )
         raise ClusterError(message) from exc
     except run.ray.exceptions.RayError as exc:  # it died, or its node did
-        _bury(run, hand, f"{run.machine(hand)}: {cause_of(exc)}")
+        bury(run, hand, f"{run.machine(hand)}: {cause_of(exc)}")
         return
     if hand.piece is None:
         if answer is None:
             hand.is_ready = True
         else:
-            _leave_out(run, hand, str(answer))
+            give_up(run, hand, str(answer))
         return
-    piece, hand.piece, hand.n_seen = hand.piece, None, 0
-    hand.images_per_s = len(piece) / max(1e-3, time.monotonic() - hand.began)
     run.n_workers.add(hand.actor._actor_id.hex())
-    run.deaths.pop(hand.node, None)
     _add(run, answer)
+    if answer.error and run.has_others(hand):
+        give_up(run, hand, f"a worker on {run.machine(hand)} could not go on: {answer.error}")
+        return
     if answer.error:
         raise answer.error
-    run.work.finish(piece)
+    hand.images_per_s = len(hand.piece) / max(1e-3, time.monotonic() - hand.began)
+    run.deaths.pop(hand.node, None)
+    run.work.finish(hand.piece)
+    hand.piece, hand.n_seen = None, 0
 
 
-def _add(run: _Run, outcome: Outcome) -> None:
+def _add(run: ClusterRun, outcome: Outcome) -> None:
     """Add what became of a piece to what the run tells at its end."""
     run.failed.update(outcome.failed)
     run.remarks.update(outcome.remarks)
@@ -241,46 +218,25 @@ def _add(run: _Run, outcome: Outcome) -> None:
         setattr(run.profile, each.name, getattr(run.profile, each.name) + getattr(outcome.profile, each.name))
 
 
-def _bury(run: _Run, hand: _Hand, reason: str) -> None:
-    """Take back the piece of a worker that is gone."""
-    run.hands.remove(hand)
-    run.deaths[hand.node] = run.deaths.get(hand.node, 0) + 1
-    if hand.piece is None or run.deaths[hand.node] > _MOST_DEATHS:
-        _log.warning("a worker of the cluster ended: %s", reason)
-    else:
-        _log.warning("a worker of the cluster ended, and others go on with its %d images: %s", len(hand.piece), reason)
-    if run.deaths[hand.node] >= _MOST_DEATHS and hand.piece is None:
-        run.left_out[hand.node] = f"workers ended {_MOST_DEATHS} times at once: {reason}"
-    if hand.piece is not None and not run.work.lose(hand.piece):
-        digest = run.images[int(hand.piece.numbers[0])].digest
-        run.failed[digest] = Failure("workers of the cluster ended when they read it; run again", lasting=False)
-
-
-def _leave_out(run: _Run, hand: _Hand, why: str) -> None:
-    """Do without a node that cannot work."""
-    run.hands.remove(hand)
-    if hand.node not in run.left_out:
-        _log.warning("a node of the cluster is left out: %s", why)
-    run.left_out[hand.node] = why
-    with suppress(Exception):
-        run.ray.kill(hand.actor)
-
-
-def _look(run: _Run) -> None:
-    """Look how far the workers are; of one that does not answer at once nothing new is known."""
-    asked = {each.actor.progress.remote(): each for each in run.hands if each.piece is not None}
+def _look(run: ClusterRun) -> None:
+    """Look how far workers are, and end those that hang; of one that does not answer at once nothing new is known."""
+    busy = [each for each in run.hands if each.piece is not None]
+    asked = {each.actor.progress.remote(): each for each in busy}
     if not asked:
         return
     ready, _ = run.ray.wait([*asked], num_returns=len(asked), timeout=_LOOK_SECONDS)
     for each in ready:
         with suppress(run.ray.exceptions.RayError):
             hand = asked[each]
-            if hand.piece is not None:
-                hand.n_seen = min(len(hand.piece), run.ray.get(each))
+            hand.n_seen, n_steps = run.ray.get(each)
+            if n_steps != hand.n_steps:
+                hand.n_steps, hand.moved = n_steps, time.monotonic()
+    for hand in busy:
+        end_if_hanging(run, hand)
 
 
 @contextmanager
-def _ended(run: _Run) -> Iterator[None]:
+def _ended(run: ClusterRun) -> Iterator[None]:
     """Let workers end with the run; those of one that is interrupted commit what they computed, if that is quick."""
     try:
         yield

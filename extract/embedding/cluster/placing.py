@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+WORKER_TIMEOUT = 600.0  # seconds: longer than a network takes to be converted, or to compute a batch
 _ROUNDING = 1e-9  # a GPU holds five workers of 0.2
 
 
@@ -21,11 +22,14 @@ class ClusterOptions:
         GPUs of each worker; by default one on nodes that have any, and none on others.
     cpus_per_worker
         Cores of each worker; by default those of its node, divided among its workers.
+    worker_timeout
+        Seconds after which a worker that got nothing done is ended, and its images are given to others.
     """
 
     address: str
     gpus_per_worker: float | None = None
     cpus_per_worker: int | None = None
+    worker_timeout: float = WORKER_TIMEOUT
 
 
 @dataclass(frozen=True)

@@ -26,10 +26,13 @@ class Piece:
         (n,) int: which of the images of the run.
     n_lost
         How often a worker ended with it, so that some of them may be committed.
+    lost_by
+        The node of the last of these.
     """
 
     numbers: NDArray[np.intp]
     n_lost: int = 0
+    lost_by: str | None = None
 
     def __len__(self) -> int:
         return len(self.numbers)
@@ -62,8 +65,8 @@ class Work:
         """How many images no worker has."""
         return len(self.numbers) - self._next + sum(map(len, self._lost))
 
-    def take(self, images_per_s: float | None, n_workers: int) -> Piece | None:
-        """Return the next piece for a worker; None if no image waits.
+    def take(self, images_per_s: float | None, n_workers: int, *, not_of: str | None = None) -> Piece | None:
+        """Return the next piece for a worker; None if no image waits for it.
 
         Parameters
         ----------
@@ -71,9 +74,13 @@ class Work:
             How fast the worker was; None before it did anything.
         n_workers
             How many share what is left.
+        not_of
+            A node that gets no piece that it lost: others are to try.
         """
-        if self._lost:
-            return self._lost.popleft()
+        for place, piece in enumerate(self._lost):
+            if not_of is None or piece.lost_by != not_of:
+                del self._lost[place]
+                return piece
         n_left = len(self.numbers) - self._next
         if not n_left:
             return None
@@ -88,19 +95,19 @@ class Work:
         """Take note that a piece is done."""
         self.n_done += len(piece)
 
-    def lose(self, piece: Piece) -> bool:
-        """Take a piece back whose worker ended; False if that is so of one image again and again: it is to blame.
+    def lose(self, piece: Piece, node: str | None = None) -> bool:
+        """Take a piece back whose worker on a node ended; False if it is one image, again: it is to blame.
 
         A piece that was lost twice is parted, so that an image which ends every worker is found, and costs no other.
         """
         n_lost = piece.n_lost + 1
         if n_lost < _MOST_LOSSES:
-            self._lost.append(Piece(piece.numbers, n_lost))
+            self._lost.append(Piece(piece.numbers, n_lost, node))
             return True
         if len(piece) == 1:
             self.n_done += 1
             return False
         half = len(piece) // 2
         # Each half has one loss behind it: what was committed of it is looked up.
-        self._lost += [Piece(part, 1) for part in (piece.numbers[:half], piece.numbers[half:])]
+        self._lost += [Piece(part, 1, node) for part in (piece.numbers[:half], piece.numbers[half:])]
         return True

@@ -21,7 +21,7 @@ from stackbone.extract.embedding.filling import Filling
 from stackbone.extract.embedding.images import Images
 from stackbone.extract.embedding.pipeline import Profile, embed_images, find_unreadable
 from stackbone.extract.embedding.spread.job import Job
-from stackbone.extract.engines.engine import Engine
+from stackbone.extract.engines.contract import Engine
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,6 +92,10 @@ class Worker:
         Where features go and where the images lie: the same folders, or URLs, on every machine.
     decoders
         Decoding threads; by default one per core.
+    mark
+        A file in the cache that its machine must see: a folder of the same name there may be another.
+    n_done, n_steps
+        Images of the piece at work that are done, and all that it ever did: images, and networks that it started.
     """
 
     job: Job
@@ -99,7 +103,9 @@ class Worker:
     cache: Place
     root: Path
     decoders: int | None = None
+    mark: Path | None = None
     n_done: int = 0
+    n_steps: int = 0
     _engines: dict[str, Engine] = field(default_factory=dict)
     _is_stopped: bool = False
 
@@ -129,6 +135,12 @@ class Worker:
                     "same path, or keep it behind a URL"
                 )
                 raise ClusterError(message)
+        if self.mark and not self.mark.is_file():
+            message = (
+                f"the machine {platform.node()} has another folder than the run as the cache {self.cache}: mount the "
+                "run's there under the same path, or keep the cache behind a URL"
+            )
+            raise ClusterError(message)
         self.job = replace(self.job, weights={key: self._here(key, each) for key, each in self.job.weights.items()})
 
     def _here(self, key: str, weights: Weights) -> Weights:
@@ -150,9 +162,9 @@ class Worker:
         """Let the piece at work end early, with what is computed committed."""
         self._is_stopped = True
 
-    def progress(self) -> int:
-        """Return how many images of the piece at work are done."""
-        return self.n_done
+    def progress(self) -> tuple[int, int]:
+        """Return how many images of the piece at work are done, and a number that stays only while nothing is done."""
+        return self.n_done, self.n_steps
 
     def embed(self, order: Order) -> Outcome:
         """Embed a piece and commit it."""
@@ -212,6 +224,7 @@ class Worker:
     def _engine(self, key: str, start: Callable[[], Engine]) -> Engine:
         if key not in self._engines:
             self._engines[key] = start()
+            self.n_steps += 1
         return self._engines[key]
 
     def _look_again(
@@ -219,10 +232,11 @@ class Worker:
     ) -> dict[bytes, Failure]:
         lacking = [each.lacking for each in embedders.values()] or [np.zeros(len(images), np.bool_)]
         there = np.flatnonzero(~np.logical_or.reduce(lacking))
-        return find_unreadable(images, there, limits=self.job.limits, remarks=remarks)
+        return find_unreadable(images, there, limits=self.job.limits, remarks=remarks, on_progress=self._count)
 
     def _count(self, done: int, _total: int) -> None:
         self.n_done = done
+        self.n_steps += 1
         if self._is_stopped:
             raise _StoppedError
 

@@ -15,7 +15,7 @@ from stackbone.cache.disk.digest_sets import are_among, digest_heads
 from stackbone.cache.findings.found import Finding, remove_findings
 from stackbone.cache.hdf5.coded_texts import are_told
 from stackbone.cache.places.place import Place
-from stackbone.cache.records.index import index_path, read_index
+from stackbone.cache.records.indexes.index_file import index_path, read_index
 from stackbone.extract.embedding.report import REMARK_MARK
 from stackbone.extract.embedding.spread.findings import is_same_listing
 from stackbone.extract.embedding.spread.image_part import ImagePart
@@ -62,11 +62,11 @@ class MadeIndex:
         CacheError
             If the cache cannot be written.
         """
+        self.write_boxes(store)  # before the index, which says of archives that their annotations were read
         if self.part is None or not self._is_there(store):
             store.write_dataset(index or self.index)
         if self.part is None:
             remove_findings(self.findings)
-        self.write_boxes(store)
 
     def _is_there(self, store: FeatureStore) -> bool:
         with suppress(CacheError, FileNotFoundError):

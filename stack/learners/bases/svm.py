@@ -12,7 +12,7 @@ from stackbone.stack.learners.options import StackOptions
 from stackbone.stack.metrics.metric import Weights
 from stackbone.stack.metrics.model_scores import Prediction
 from stackbone.stack.solvers.linear import LinearPath
-from stackbone.stack.solvers.rows import Matrix, Rows, pieces
+from stackbone.stack.solvers.rows import Rows, pieces
 
 
 class LinearSVMBase(BaseLearner):
@@ -37,9 +37,9 @@ class LinearSVMBase(BaseLearner):
 
 
 def predict_svm(
-    x_train: Matrix,
+    x_train: NDArray[np.float32] | Rows,
     y_train: NDArray[np.int64],
-    x_test: Matrix,
+    x_test: NDArray[np.float32] | Rows,
     n_classes: int,
     weight: float = 1.0,
     row_weights: Weights = None,

@@ -16,11 +16,10 @@ from stackbone.cache.text import counted
 from stackbone.stack.computing.arithmetic import Arithmetic, chosen_arithmetic
 from stackbone.stack.solvers.checks import check_weights
 from stackbone.stack.solvers.linear import MAX_ITER, TOL, LinearMap, LinearPath
-from stackbone.stack.solvers.losses import LogisticLoss, Loss
+from stackbone.stack.solvers.objectives.losses import LogisticLoss, Loss
+from stackbone.stack.solvers.objectives.objective import EVERY_ROW, Doubles, Objective
 from stackbone.stack.solvers.row_space import make_design
 from stackbone.stack.solvers.rows import Matrix, taking_part
-
-_EVERY_ROW = slice(None)
 
 
 class LabelPath(LinearPath):
@@ -60,27 +59,24 @@ class LabelPath(LinearPath):
     ) -> None:
         _check_sides(presence, subsets)
         rows, self._fitted = taking_part(subsets)
-        self._presence = presence[rows] == 1
-        self._weights = None if weights is None else check_weights(weights, len(presence), rows)
-        self._n_classes = presence.shape[1]
-        self._kind, self._prior, self._start = "log", None, None
+        counts = None if weights is None else check_weights(weights, len(presence), rows)
+        self._objective: Objective = LabelObjective(presence[rows] == 1, self._fitted, counts)
+        self._is_free, self._prior, self._start = True, None, None
         self._tol, self._max_iter = tol, max_iter
         self._arithmetic = chosen_arithmetic()
         self._design = make_design(
             x,
             rows,
             self._fitted,
-            self._weights,
-            self._n_classes,
+            counts,
+            self._objective.n_problems,
             self._arithmetic,
             standardise=standardise,
             moderation=moderation,
-            free_intercept=True,
+            free_intercept=self._is_free,
         )
-        self._subset_of = np.repeat(np.arange(len(subsets)), self._n_classes)
-        self._class_of = np.tile(np.arange(self._n_classes), len(subsets))
-        self._u = np.zeros((len(self._subset_of), 1, self._design.n_coefficients))
-        self._solved = np.ones(self._n_classes, np.bool_)
+        self._u = np.zeros((len(self._objective.subset_of), 1, self._design.n_coefficients))
+        self._solved = np.ones(self._objective.n_problems, np.bool_)
         self.iterations = 0
 
     def solve_some(self, c: float, labels: NDArray[np.bool_]) -> list[LinearMap]:
@@ -97,21 +93,37 @@ class LabelPath(LinearPath):
         return self.solve(c)
 
     def _problems(self) -> NDArray[np.int64]:
-        return np.flatnonzero(self._solved[self._class_of])
+        return np.flatnonzero(self._solved[self._objective.class_of])
 
-    def _loss(
-        self, groups: NDArray[np.int64], arithmetic: Arithmetic, rows: NDArray[np.int64] | slice = _EVERY_ROW
+
+class LabelObjective(Objective):
+    """Every label against the rest, each a problem of two classes by itself.
+
+    Parameters
+    ----------
+    presence : NDArray[np.bool_]
+        ``(n_rows, n_labels)`` whether a row has a label.
+    fitted, weights
+        As of `Objective`.
+    """
+
+    def __init__(self, presence: NDArray[np.bool_], fitted: NDArray[np.bool_], weights: Doubles | None) -> None:
+        self._presence = presence
+        super().__init__(fitted, weights, np.arange(presence.shape[1]), 1)
+
+    def loss(
+        self, problems: NDArray[np.int64], arithmetic: Arithmetic, rows: NDArray[np.int64] | slice = EVERY_ROW
     ) -> Loss:
-        fitted = self._fitted[self._subset_of[groups]][:, rows]
-        has = self._presence[rows].T[self._class_of[groups]]
+        """Return the loss of some labels, by number, in some rows."""
+        fitted = self._fitted[self.subset_of[problems]][:, rows]
+        has = self._presence[rows].T[self.class_of[problems]]
         weights = None if self._weights is None else self._weights[rows].astype(np.float32)
         signs = np.where(has, fitted, -fitted.astype(np.float32)).astype(np.float32)
         return LogisticLoss(signs, weights, arithmetic)
 
-    def _map(self, subset: int) -> LinearMap:
-        u = self._u[self._subset_of == subset].reshape(-1, self._design.n_coefficients)
-        coef, intercept, mean = self._design.unfold(u, subset)
-        return LinearMap.rounded(coef.T, intercept, mean)
+    def outputs(self, coef: Doubles, intercept: Doubles) -> tuple[Doubles, Doubles]:
+        """Return them as they are: one output a label."""
+        return coef, intercept
 
 
 def _check_sides(presence: NDArray[np.int8], subsets: Sequence[NDArray[np.int64]]) -> None:

@@ -10,6 +10,7 @@ from stackbone.stack.report.figures.style import CLASS_LOOKS, NAMES, ROW, Figure
 from stackbone.stack.report.markup import Markup, element, table
 from stackbone.stack.report.section import Shown
 from stackbone.stack.transfer.results import table as transfer_table
+from stackbone.stack.transfer.results.scores import SettingScores
 from stackbone.stack.transfer.results.told import Told
 from stackbone.stack.transfer.results.verdict import verdict
 
@@ -69,7 +70,7 @@ class MethodsRecord:
     rows : list of MethodRow
         Of all settings.
     tables : list of SettingTable
-        One for each setting.
+        One for each setting, and below it one of several sources.
     verdicts : list of str
         What each setting shows, in words.
     """
@@ -97,17 +98,25 @@ def collect_methods(told: Told) -> MethodsRecord:
     return MethodsRecord(
         settings=[each.setting.name for each in told.scores],
         rows=rows,
-        tables=[
-            SettingTable(
-                title=transfer_table.title(told, each),
-                header=transfer_table.header(told, each),
-                rows=transfer_table.rows(told, each),
-                notes=transfer_table.footnotes(each),
-            )
-            for each in told.scores
-        ],
+        tables=[each for scores in told.scores for each in _tables(told, scores)],
         verdicts=[str(verdict(told, each)) for each in told.scores],
     )
+
+
+def _tables(told: Told, scores: SettingScores) -> list[SettingTable]:
+    """Return the table of one setting, and that of several sources."""
+    found = [
+        SettingTable(
+            title=transfer_table.title(told, scores),
+            header=transfer_table.header(told, scores),
+            rows=transfer_table.rows(told, scores),
+            notes=transfer_table.footnotes(scores),
+        )
+    ]
+    if scores.sources:
+        title, header = transfer_table.source_title(scores), transfer_table.source_header(scores)
+        found.append(SettingTable(title, header, transfer_table.source_rows(scores), []))
+    return found
 
 
 class Methods(Shown[MethodsRecord]):

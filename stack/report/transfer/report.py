@@ -116,7 +116,7 @@ def _head(told: Told, lacking: list[str]) -> Head:
         metric=shown.primary_metric,
         mean=shown.mean,
         std=shown.std if told.n_folds > 1 else None,
-        verdict=Verdict(said.effect, said.methods),
+        verdict=Verdict(said.effect, said.beside),
         facts=Facts(
             n_images=told.n_source + told.n_target,
             n_classes=len(told.class_names),

@@ -173,6 +173,7 @@ def domains_of(
     backbone: str,
     seed: int,
     source_memo: Memo | None = None,
+    image_memo: Memo | None = None,
 ) -> Domains:
     """Return what methods may see in one fold, on one backbone.
 
@@ -186,18 +187,15 @@ def domains_of(
         Of all that methods draw.
     source_memo
         Of the same source rows of this backbone, from other folds and settings.
+    image_memo
+        Of the same rows of both domains, from other settings.
     """
     train = part.fold.train
-    groups = pair.source_groups, pair.target_groups
-    target, shown = pair.target.blocks[backbone][train], labels_shown(part, pair.target_codes, setting)
-    target_groups = None if groups[1] is None else groups[1][train]
+    target, shown = rows_of(pair.target.blocks[backbone], train), labels_shown(part, pair.target_codes, setting)
     if pair.unlabelled is not None and len(part.unlabelled):
-        n = len(part.unlabelled)
         target = np.concatenate([target, pair.unlabelled.blocks[backbone][part.unlabelled]])
-        shown = np.concatenate([shown, np.full(n, HIDDEN)])
-        if groups[0] is not None and groups[1] is not None and target_groups is not None:
-            alone = max(groups[0].max(initial=-1), groups[1].max(initial=-1)) + 1 + np.arange(n)
-            target_groups = np.concatenate([target_groups, alone])
+        shown = np.concatenate([shown, np.full(len(part.unlabelled), HIDDEN)])
+    source_groups, target_groups = _groups(pair, part)
     return Domains(
         source=rows_of(pair.source.blocks[backbone], part.source),
         source_labels=pair.source_codes[part.source],
@@ -205,10 +203,22 @@ def domains_of(
         target_labels=shown,
         n_classes=len(pair.classes),
         seed=seed,
-        source_groups=None if groups[0] is None else groups[0][part.source],
+        source_groups=source_groups,
         target_groups=target_groups,
         source_memo=source_memo or Memo(),
+        image_memo=image_memo or Memo(),
     )
+
+
+def _groups(pair: DomainPair, part: FoldPart) -> tuple[Codes | None, Codes | None]:
+    """Return what belongs together among what a fold learns from, target images without a label last."""
+    source = None if pair.source_groups is None else pair.source_groups[part.source]
+    target = None if pair.target_groups is None else pair.target_groups[part.fold.train]
+    if pair.unlabelled is None or not len(part.unlabelled):
+        return source, target
+    names = pair.source.group_names
+    named = np.full(len(part.source), "") if names is None else names[part.source]
+    return pair.unlabelled.join(named, source, pair.target.rows[part.fold.train], target, part.unlabelled)
 
 
 def rows_of(block: Matrix, rows: Codes) -> Matrix:

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.cache import DatasetIndex, Digests, FeatureStore, StackError, UsageError
+from stackbone.cache import DatasetIndex, Digests, FeatureStore, StackError, UsageError, as_keys
 from stackbone.cache.choices import nearest
 from stackbone.cache.text import counted, typed
 from stackbone.stack.divisions.further_columns import find_column
+from stackbone.stack.divisions.labelled_images import named_groups
 from stackbone.stack.features.join import Joined, join_features
 from stackbone.stack.tasks.registry import get_task
 from stackbone.stack.transfer.domains.shared_features import shared_feature_sets
@@ -60,7 +61,9 @@ class Source:
     names : list of str
         The domains.
     domain : NDArray[np.int64]
-        ``(n,)`` which of them each image is of.
+        ``(n,)`` which of them each image is of; of several that hold it, the first.
+    held_by : NDArray[np.bool_]
+        ``(n, n_domains)`` which of them hold it.
     labels : NDArray[np.str_]
         ``(n,)`` labels.
     digests : Digests
@@ -75,13 +78,14 @@ class Source:
         Images that take no part, by why, as of `stack.divisions.labelled_images.LabelledImages`; of domains in one
         dataset the target counts them for both.
     group_names : NDArray[np.str_], optional
-        ``(n,)`` the same by name, empty for none, where a column names them; the target's are comparable.
+        ``(n,)`` the same by name, empty for none, where they have names that the target's can be compared with.
     is_same_dataset : bool
         Whether the target is of the same dataset, so that its groups are of the same numbering.
     """
 
     names: list[str]
     domain: Codes
+    held_by: NDArray[np.bool_]
     labels: NDArray[np.str_]
     digests: Digests
     paths: list[str]
@@ -101,6 +105,7 @@ class Source:
         return replace(
             self,
             domain=self.domain[rows],
+            held_by=self.held_by[rows],
             labels=self.labels[rows],
             digests=self.digests[rows],
             paths=[self.paths[row] for row in rows],
@@ -182,17 +187,28 @@ def _joined_source(names: list[str], parts: Sequence[Joined], group_by: str) -> 
         name: parts[0].blocks[name] if len(parts) == 1 else np.concatenate([part.blocks[name] for part in parts])
         for name in parts[0].names
     }
+    domain = np.repeat(np.arange(len(parts)), [len(part.rows) for part in parts])
+    digests: Digests = np.concatenate([part.digests for part in parts])
     return Source(
         names=names,
-        domain=np.repeat(np.arange(len(parts)), [len(part.rows) for part in parts]),
+        domain=domain,
+        held_by=_held_by(domain, digests, len(parts)),
         labels=np.concatenate([part.labels for part in parts]),
-        digests=np.concatenate([part.digests for part in parts]),
+        digests=digests,
         paths=[path for part in parts for path in part.paths],
         blocks=blocks,
         groups=groups,
         group_names=np.concatenate(filled) if has_names else None,
         left_out={why: sum(part.left_out[why] for part in parts) for why in parts[0].left_out},
     )
+
+
+def _held_by(domain: Codes, digests: Digests, n_domains: int) -> NDArray[np.bool_]:
+    """Return ``(n, n_domains)`` which domains have an image of the same bytes."""
+    _, image = np.unique(as_keys(digests), return_inverse=True)
+    held = np.zeros((len(domain), n_domains), np.bool_)
+    held[image, domain] = True
+    return held[image]
 
 
 def group_names(joined: Joined, group_by: str) -> NDArray[np.str_] | None:
@@ -227,12 +243,13 @@ def _of_column(store: FeatureStore, asked: Asked, column: str) -> tuple[Source, 
     taken = Source(
         names=source,
         domain=domain,
+        held_by=_held_by(domain, part.digests, len(source)),
         labels=part.labels,
         digests=part.digests,
         paths=part.paths,
         blocks={name: part.blocks[name] for name in joined.names},
         groups=None if joined.groups is None else joined.groups[rows],
-        group_names=None,
+        group_names=named_groups(index, asked.group_by)[part.rows],
         left_out={},
         is_same_dataset=True,
     )

@@ -11,9 +11,10 @@ from stackbone.cache import Digests, as_keys
 from stackbone.cache.progress import Progress
 from stackbone.cache.text import counted
 from stackbone.stack.divisions.further_columns import find_column
+from stackbone.stack.divisions.labelled_images import named_groups
 from stackbone.stack.evaluation.near_copies import MOST_COMPARED
 from stackbone.stack.features.join import Joined
-from stackbone.stack.folds.groups import SAME_PICTURE, near_duplicates
+from stackbone.stack.folds.groups import SAME_PICTURE, join_groups, near_duplicates
 from stackbone.stack.transfer.domains.pair import DomainPair
 from stackbone.stack.transfer.domains.reading import Asked
 from stackbone.stack.transfer.method import Codes, Matrix
@@ -31,6 +32,8 @@ class Unlabelled:
         ``(n, dim)`` features by backbone.
     groups : NDArray[np.int64]
         ``(n,)`` group of each image, -1 for none, of the numbering of `LabelledImages.file_groups`.
+    names, names_known : NDArray[np.str_]
+        ``(n,)`` name of each image's group, empty for none; and ``(n_listed,)`` those of the labelled images.
     near : NDArray[np.int64]
         ``(n,)`` near copies have one number, -1 for an image without any.
     near_known : NDArray[np.int64]
@@ -40,6 +43,8 @@ class Unlabelled:
     digests: Digests
     blocks: dict[str, Matrix]
     groups: Codes
+    names: NDArray[np.str_]
+    names_known: NDArray[np.str_]
     near: Codes
     near_known: Codes
 
@@ -55,6 +60,46 @@ class Unlabelled:
         columns = ((self.groups, target.file_groups[listed]), (self.near, self.near_known[listed]))
         belongs = np.logical_or.reduce([(own >= 0) & np.isin(own, theirs) for own, theirs in columns])
         return np.flatnonzero(~belongs)
+
+    def join(
+        self,
+        source_names: NDArray[np.str_],
+        source_groups: Codes | None,
+        listed: Codes,
+        target_groups: Codes | None,
+        rows: Codes,
+    ) -> tuple[Codes | None, Codes | None]:
+        """Return the groups of source images, and those of target images with some of these images after them.
+
+        Images of one group and near copies belong together, with a label or without.
+
+        Parameters
+        ----------
+        source_names
+            ``(n_source,)`` names of the source images' groups, empty for none.
+        listed
+            ``(n_target,)`` rows of the dataset's index that the labelled images of the target are.
+        source_groups, target_groups
+            Groups of both, of one numbering; None where each image stands alone.
+        rows
+            Which of these images.
+
+        Returns
+        -------
+        source_groups, target_groups : NDArray[np.int64] or None
+            ``(n_source,)`` and ``(n_target + n_rows,)``, of one numbering; None where each image stands alone.
+        """
+        n = len(source_names)
+        names = np.concatenate([source_names, self.names_known[listed], self.names[rows]])
+        near = np.concatenate([np.full(n, -1), self.near_known[listed], self.near[rows]])
+        if source_groups is not None and target_groups is not None:
+            known = np.concatenate([source_groups, target_groups, np.full(len(rows), -1)])
+            joined = join_groups(known, names, near)
+        else:
+            joined = join_groups(names, near)
+            if len(np.unique(joined)) == len(joined):
+                return None, None
+        return joined[:n], joined[n:]
 
 
 def with_unlabelled(
@@ -92,7 +137,10 @@ def with_unlabelled(
         found = near_duplicates(both, near or SAME_PICTURE, progress=progress)
     near_known = np.full(len(index), -1)
     near_known[target.rows] = found[:n]
-    unlabelled = Unlabelled(digests, blocks, target.file_groups[rows], found[n:], near_known)
+    names = named_groups(index, asked.group_by)
+    names_known = np.full(len(index), "", names.dtype)
+    names_known[target.rows] = names[target.rows]
+    unlabelled = Unlabelled(digests, blocks, target.file_groups[rows], names[rows], names_known, found[n:], near_known)
     left_out = {**target.left_out, "unlabelled": max(0, target.left_out["unlabelled"] - len(rows))}
     those, take = ("takes", "is") if len(rows) == 1 else ("take", "are")
     note = (

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from stackbone.stack.solvers.rows import Rows
 from stackbone.stack.transfer.estimates.leading import leading_rows
-from stackbone.stack.transfer.estimates.moments import TargetMap
+from stackbone.stack.transfer.estimates.moments import DomainMap
 from stackbone.stack.transfer.estimates.validation import fit_validated, lacking, validate
-from stackbone.stack.transfer.method import Domains, LinearFitted, Method
+from stackbone.stack.transfer.method import Codes, Domains, LinearFitted, Method
 
 Floats = NDArray[np.float32]
 
@@ -23,21 +24,32 @@ class Aligned:
 
     Attributes
     ----------
-    source : NDArray[np.float32]
-        ``(n_source, k)`` the source's images there.
-    target : TargetMap
-        The way of the target's images to there.
+    source, target : DomainMap
+        The ways of both domains' images to there.
     settings : dict of str to (float or str)
         Hyper-parameters that led there, by name.
     """
 
-    source: Floats
-    target: TargetMap
+    source: DomainMap
+    target: DomainMap
     settings: dict[str, float | str] = field(default_factory=dict)
 
     def labelled(self, domains: Domains) -> Floats:
         """Return ``(n, k)`` the labelled images there, those of the source first."""
-        return np.concatenate([self.source, self.target.apply(domains.target[domains.seen])])
+        return self.rows(domains, domains.seen)
+
+    def leading(self, domains: Domains) -> Floats:
+        """Return the `leading_rows` of `labelled`."""
+        x = self.labelled(domains)
+        return leading_rows(x, out=x)
+
+    def rows(self, domains: Domains, of_target: Codes) -> Floats:
+        """Return ``(n_source + n, k)`` the source's images there, then these rows of the target."""
+        n, project = len(domains.source), self.source.project
+        x = np.empty((n + len(of_target), domains.source.shape[1] if project is None else project.shape[1]), np.float32)
+        self.source.apply(domains.source, x[:n])
+        self.target.apply(Rows([domains.target], of_target), x[n:])
+        return x
 
 
 class Alignment(Method):
@@ -58,7 +70,7 @@ class Alignment(Method):
         return domains.once(f"{self.name}, fitted", lambda: self._fit(domains))
 
     def _fit(self, domains: Domains) -> LinearFitted:
-        tried = ((each, validate(leading_rows(each.labelled(domains)), domains)) for each in self.align(domains))
+        tried = ((each, validate(each.leading(domains), domains)) for each in self.align(domains))
         aligned, strength = min(tried, key=lambda each: each[1].loss)
         fitted = fit_validated(aligned.labelled(domains), domains, strength=strength).fitted
         return LinearFitted(aligned.target.compose(fitted.linear_map), {**aligned.settings, **fitted.chosen})

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from stackbone.stack.solvers.rows import RowsOfTwo
 from stackbone.stack.transfer.classifier import inner_folds
 from stackbone.stack.transfer.estimates.search import search_strength
 from stackbone.stack.transfer.method import Codes, Domains, Matrix
@@ -39,7 +40,7 @@ class DomainOdds:
 
 def domain_odds(domains: Domains) -> DomainOdds:
     """Return what a classifier of the two domains says of each image out of fold; 0 where too few allow no fold."""
-    return domains.once(
+    return domains.once_of_images(
         "domain odds",
         lambda: _tell_apart(domains.source, domains.target, domains.seed, joined_groups(domains)),
     )
@@ -55,7 +56,7 @@ def _tell_apart(source: Matrix, target: Matrix, seed: int, groups: Codes | None)
         margin = (decisions[:, 1] - decisions[:, 0]).astype(np.float64)
         return float(np.logaddexp(0, np.where(side[rows] == 1, -margin, margin)).mean())
 
-    _, said = search_strength(np.concatenate([source, target]), side, folds, _STRENGTHS, log_loss)
+    _, said = search_strength(RowsOfTwo(source, target), side, folds, _STRENGTHS, log_loss)
     odds = np.nan_to_num((said[:, 1] - said[:, 0]).astype(np.float64) - np.log(len(target) / len(source)), nan=0.0)
     return DomainOdds(odds[: len(source)], odds[len(source) :])
 
@@ -73,7 +74,7 @@ def importance(domains: Domains) -> Doubles:
     NDArray[np.float64]
         ``(n_source,)`` above 0, at most about 10.
     """
-    return domains.once("importance", lambda: _relative(domain_odds(domains).source))
+    return domains.once_of_images("importance", lambda: _relative(domain_odds(domains).source))
 
 
 def _relative(odds: Doubles) -> Doubles:

@@ -10,25 +10,34 @@ from stackbone.stack.transfer.method import Codes, Domains
 
 Floats = NDArray[np.float32]
 
-_SAMPLE = 500  # rows of each domain whose distances tell the kernel's width
+WIDTH_IMAGES = 500
+"""Of each domain, whose distances tell the kernel's width."""
 
 
-def common_rows(domains: Domains) -> tuple[Floats, Floats]:
-    """Return ``(n_source, dim)`` and ``(n_target, dim)`` rows, all less the source's mean and divided by one scale."""
+def common_rows(domains: Domains, most: int | None = None) -> tuple[Floats, Floats]:
+    """Return ``(n_source, dim)`` and ``(n_target, dim)`` rows, all less the source's mean and divided by one scale.
 
-    def make() -> tuple[Floats, Floats]:
-        both = moments(domains)
-        return (
-            standardise(domains.source, both.source_mean, both.scale),
-            standardise(domains.target, both.source_mean, both.scale),
-        )
+    Of more than `most` images of a domain, so many are drawn by seed.
+    """
 
-    return domains.once("common rows", make)
+    def some(x: Floats) -> Floats:
+        return common(x if most is None else x[draw_rows(len(x), most, domains.seed)], domains)
+
+    return some(domains.source), some(domains.target)
+
+
+def common(x: Floats, domains: Domains) -> Floats:
+    """Return ``(n, dim)`` features of either domain less the source's mean, divided by one scale."""
+    both = moments(domains)
+    return standardise(x, both.source_mean, both.scale)
 
 
 def squared_distances(a: Floats, b: Floats) -> Floats:
     """Return the ``(n, m)`` squared distances of ``(n, dim)`` and ``(m, dim)`` rows."""
-    squares: Floats = np.square(a).sum(axis=1)[:, None] + np.square(b).sum(axis=1) - 2 * (a @ b.T)
+    squares: Floats = a @ b.T  # as large as all pairs: what follows makes no other
+    squares *= -2
+    squares += np.einsum("nd,nd->n", a, a)[:, None]
+    squares += np.einsum("nd,nd->n", b, b)
     return np.maximum(squares, 0, out=squares)
 
 
@@ -51,7 +60,7 @@ def median_gamma(a: Floats, b: Floats, seed: int) -> float:
     seed : int
         Of the draw.
     """
-    rows = np.concatenate([each[draw_rows(len(each), _SAMPLE, seed)] for each in (a, b)])
+    rows = np.concatenate([each[draw_rows(len(each), WIDTH_IMAGES, seed)] for each in (a, b)])
     squares = squared_distances(rows, rows)[np.triu_indices(len(rows), 1)]
     median = float(np.median(squares)) if len(squares) else 0.0
     return 1 / median if median > 0 else 1.0

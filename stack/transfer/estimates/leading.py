@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from stackbone.stack.solvers.rows import Matrix
 from stackbone.stack.solvers.scales import MODERATION, moderated_scales
-from stackbone.stack.transfer.estimates.moments import column_moments, standardise
-from stackbone.stack.transfer.method import Matrix
+from stackbone.stack.transfer.estimates.moments import DomainMap, column_moments
 
 Floats = NDArray[np.float32]
 
@@ -22,15 +22,17 @@ _ROUNDS = 2  # within some percent of the variance that the leading directions h
 _WORTH = 2  # times as many columns, for the directions to repay what it takes to find them
 
 
-def leading_rows(x: Matrix, most: int = DIRECTIONS) -> Floats:
+def leading_rows(x: Matrix, most: int = DIRECTIONS, out: Floats | None = None) -> Floats:
     """Return rows, standardised, in their leading directions; in their columns where these are few.
 
     Parameters
     ----------
-    x : NDArray[np.float32]
+    x : NDArray[np.float32] or LazyRows
         ``(n, dim)``.
     most : int
         Directions at most; none is lost where there are as few rows.
+    out : NDArray[np.float32], optional
+        ``(n, dim)`` where the rows are standardised, which may be `x`; by default elsewhere.
 
     Returns
     -------
@@ -38,7 +40,7 @@ def leading_rows(x: Matrix, most: int = DIRECTIONS) -> Floats:
         ``(n, k)`` about their mean, each column of `x` divided by its moderated spread: not to be standardised again.
     """
     mean, variance = column_moments(x)
-    z = standardise(x, mean, moderated_scales(variance[None], len(x), MODERATION)[0])
+    z = DomainMap(mean, moderated_scales(variance[None], len(x), MODERATION)[0]).apply(x, out)
     directions = leading_directions(z, most)
     return z if directions is None else z @ directions
 

@@ -1,4 +1,4 @@
-"""The nearest images by cosine."""
+"""Rows of length 1, and the nearest of them by cosine."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 Codes = NDArray[np.int64]
 
-_PIECE = 1024  # rows whose cosines to all others are held at once
+_PIECE = 256  # rows whose cosines to all others, and the order of these, are held at once
+
+
+def to_unit_length(rows: Floats) -> Floats:
+    """Divide ``(n, dim)`` rows by their lengths, in place, and return them; rows of zeros stay."""
+    lengths = np.sqrt(np.einsum("nd,nd->n", rows, rows))[:, None]
+    np.divide(rows, lengths, out=rows, where=lengths > 0)
+    return rows
 
 
 def nearest(rows: Floats, others: Floats, k: int, *, same: bool = False) -> tuple[Codes, Floats]:

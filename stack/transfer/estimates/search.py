@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from stackbone.stack.folds.fold import Fold
 from stackbone.stack.solvers.linear import LinearPath
+from stackbone.stack.solvers.rows import Matrix, some_rows
 from stackbone.stack.solvers.scales import MODERATION
-from stackbone.stack.transfer.method import Codes, Matrix
+from stackbone.stack.transfer.method import Codes
 
 Doubles = NDArray[np.float64]
 Floats = NDArray[np.float32]
@@ -34,7 +35,7 @@ def search_strength(
 
     Parameters
     ----------
-    x : NDArray[np.float32]
+    x : NDArray[np.float32] or LazyRows
         ``(n, k)``.
     codes : NDArray[np.int64]
         ``(n,)`` class codes; each class is in every training part.
@@ -63,7 +64,7 @@ def search_strength(
     for c in strengths:
         said = np.full((len(codes), int(codes.max()) + 1), np.nan, np.float32)
         for fold, linear in zip(folds, path.solve(c), strict=True):
-            said[fold.test] = linear.decide(x[fold.test])
+            said[fold.test] = linear.decide(some_rows(x, fold.test))
         loss = criterion(said[tested], tested)
         if loss >= least:
             break

@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.stack.folds.fold import Fold
+from stackbone.stack.solvers.rows import Matrix, RowsOfTwo
 from stackbone.stack.transfer.classifier import STRENGTHS, WITHOUT_FOLDS, fit_classifier, inner_folds, log_losses
 from stackbone.stack.transfer.estimates.density import effective_number, importance, joined_groups
 from stackbone.stack.transfer.estimates.leading import leading_rows
 from stackbone.stack.transfer.estimates.search import search_strength
-from stackbone.stack.transfer.method import Codes, Domains, LinearFitted, Matrix
+from stackbone.stack.transfer.method import Codes, Domains, LinearFitted
 
 Doubles = NDArray[np.float64]
 Floats = NDArray[np.float32]
@@ -146,7 +147,7 @@ def fit_validated(
 
     Parameters
     ----------
-    x : NDArray[np.float32]
+    x : NDArray[np.float32] or LazyRows
         ``(n, k)`` what a method makes of the features of the `labelled` images.
     domains : Domains
         Whose they are.
@@ -192,7 +193,13 @@ def fit_labelled(domains: Domains, c: float) -> LinearFitted:
 
 def labelled_rows(domains: Domains) -> Matrix:
     """Return ``(n, dim)`` features of the `labelled` images as they are cached."""
-    return np.concatenate([domains.source, domains.target[domains.seen]])
+    return rows_of_both(domains, domains.seen)
+
+
+def rows_of_both(domains: Domains, of_target: Codes) -> RowsOfTwo:
+    """Return all rows of the source, then these of the target, where they lie."""
+    n = len(domains.source)
+    return RowsOfTwo(domains.source, domains.target, np.concatenate([np.arange(n), n + of_target]))
 
 
 def first_near_best(losses: Sequence[Doubles]) -> int:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.stack.transfer.estimates.density import domain_odds
-from stackbone.stack.transfer.estimates.kernels import common_rows, draw_rows, gaussian, median_gamma
+from stackbone.stack.transfer.estimates.kernels import common_rows, gaussian, median_gamma
 from stackbone.stack.transfer.method import Domains
 
 Doubles = NDArray[np.float64]
@@ -60,7 +60,7 @@ def discrepancy(domains: Domains) -> Discrepancy:
     ValueError
         If a domain has a single image.
     """
-    source, target = (each[draw_rows(len(each), _SAMPLE, domains.seed)] for each in common_rows(domains))
+    source, target = common_rows(domains, _SAMPLE)
     n, m = len(source), len(target)
     if min(n, m) < 2:
         message = f"found {n} images of the source and {m} of the target; a discrepancy needs 2 of each"

@@ -19,6 +19,7 @@ from stackbone.stack.transfer.method import Codes, Matrix
 Doubles = NDArray[np.float64]
 
 _STEPS = 200
+_PIECE = 1024  # target images whose features are held in double precision at once
 _CLOSE = 1e-5  # share of the right side that may be left, in the metric of what preconditions
 
 
@@ -60,9 +61,11 @@ def influence(
     mean = source.mean(axis=0, dtype=np.float64)
     variance = source.var(axis=0, dtype=np.float64)
     scale = moderated_scales(variance[None], len(source), MODERATION)[0]
-    mine, theirs = (_with_ones(standardise(each, mean, scale)) for each in (source, target[shown]))
-    probabilities = fitted.predict_proba(source)
-    slope = theirs.T @ _residual(fitted.predict_proba(target[shown]), target_labels[shown]) / int(shown.sum())
+    slope = np.zeros((source.shape[1] + 1, n_classes))
+    for rows in np.array_split(np.flatnonzero(shown), -(-int(shown.sum()) // _PIECE)):
+        left = _residual(fitted.predict_proba(target[rows]), target_labels[rows])
+        slope += _with_ones(standardise(target[rows], mean, scale)).T @ left / int(shown.sum())
+    mine, probabilities = _with_ones(standardise(source, mean, scale)), fitted.predict_proba(source)
     ridge = np.append(np.full(mine.shape[1] - 1, 1 / float(fitted.chosen["C"])), 1e-6 * len(mine))
     helped = mine @ solve_hessian(mine, probabilities, ridge, slope)
     found: Doubles = (helped * _residual(probabilities, source_labels)).sum(axis=1)

@@ -27,6 +27,7 @@ from stackbone.stack.transfer.results.scores import (
     Refusals,
     SettingScores,
 )
+from stackbone.stack.transfer.results.source_worth import SourceWorth
 from stackbone.stack.transfer.results.told import TransferResult
 
 _T = TypeVar("_T")
@@ -121,7 +122,29 @@ def _setting(raw: Mapping[str, Any]) -> SettingScores:
         predictions={},
         source_effect=effect,
         refusals=_optional(raw.get("open_set"), _refusals),
+        sources=_sources(raw) if "sources" in raw else [],
     )
+
+
+def _sources(raw: Mapping[str, Any]) -> list[SourceWorth]:
+    n_sources = len(_list(raw, "sources", dict))
+
+    def parse(each: Mapping[str, Any]) -> SourceWorth:
+        by = _text(each["by"])
+        check_choice("baseline of the sources", by, [POOLED, SOURCE_ONLY])
+        return SourceWorth(
+            source=_text(each["source"]),
+            n_images=_whole(each["n_images"]),
+            n_sources=n_sources,
+            by=by,
+            alone=_optional(each["alone"], _score),
+            without=_optional(each["without"], _score),
+            alone_gain=_optional(each["alone_gain"], _difference),
+            gain=_optional(each["gain"], _difference),
+            why=_text(each["why"]),
+        )
+
+    return _list(raw, "sources", parse)
 
 
 def _refusals(raw: Mapping[str, Any]) -> Refusals:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from stackbone.cache.text import counted
 from stackbone.stack.metrics.compare import Difference
 from stackbone.stack.metrics.model_scores import ModelScore
 from stackbone.stack.transfer.domains.settings import Setting
+from stackbone.stack.transfer.results.source_worth import SourceWorth
 
 TARGET_ONLY, POOLED, SOURCE_ONLY = "target-only", "pooled", "source-only"
 """Names of the baselines, which the verdict is about."""
@@ -117,6 +118,10 @@ class SettingScores:
     source_effect : Difference, optional
         By how much `pooled` is better than `target-only`: what the source's images are worth, with nothing done about
         the shift; a comparison that is named before any score is known. None without target labels.
+    refusals : Refusals, optional
+        What becomes of an open set; None where the target has none.
+    sources : list of SourceWorth
+        What each of several sources is worth; none of one alone.
     """
 
     setting: Setting
@@ -126,6 +131,7 @@ class SettingScores:
     predictions: dict[str, list[Logs]]
     source_effect: Difference | None
     refusals: Refusals | None = None
+    sources: list[SourceWorth] = field(default_factory=list)
 
     def result(self, method: str) -> MethodScore:
         """Return how a method did."""
@@ -156,4 +162,5 @@ class SettingScores:
             "results": [each.to_dict() for each in self.results],
             "unfit": self.unfit,
             **({} if self.refusals is None else {"open_set": asdict(self.refusals)}),
+            **({"sources": [each.to_dict() for each in self.sources]} if self.sources else {}),
         }

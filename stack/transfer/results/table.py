@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from stackbone.cache.text import counted
+from stackbone.stack.metrics.compare import Difference
+from stackbone.stack.metrics.model_scores import ModelScore
 from stackbone.stack.transfer.registry import METHODS
-from stackbone.stack.transfer.results.scores import MethodScore, SettingScores
+from stackbone.stack.transfer.results.scores import TARGET_ONLY, MethodScore, SettingScores
 from stackbone.stack.transfer.results.told import Told
 
 
@@ -39,15 +41,51 @@ def rows(told: Told, scores: SettingScores) -> list[list[str]]:
 
 
 def _row(told: Told, result: MethodScore) -> list[str]:
-    score, difference = result.score, result.difference
+    score = result.score
     spread = [f"{score.std:.3f}"] if told.n_folds > 1 else []
-    gain = "-" if difference is None else f"{100 * difference.mean:+.1f}"
-    between = "-"
-    if difference is not None and difference.low is not None and difference.high is not None:
-        between = f"{100 * difference.low:+.1f} to {100 * difference.high:+.1f}"
     alone = [f"{each.mean:.3f}" for each in result.backbones.values()] if len(result.backbones) > 1 else []
     what = METHODS[result.method].what
-    return [result.method, f"{score.mean:.3f}", *spread, gain, between, *alone, result.family, what]
+    return [result.method, f"{score.mean:.3f}", *spread, *_points(result.difference), *alone, result.family, what]
+
+
+def source_header(scores: SettingScores) -> list[str]:
+    """Return the column titles of the table of sources."""
+    alone, added = ["alone", f"against {TARGET_ONLY}", "its interval"], ["all others", "it adds", "95% interval"]
+    return ["source", "images", *alone, *added, "verdict"]
+
+
+def source_rows(scores: SettingScores) -> list[list[str]]:
+    """Return a row of cells for each of several sources, in the order of `source_header`; differences are in points."""
+    return [
+        [
+            each.source,
+            f"{each.n_images:,}",
+            _mean(each.alone),
+            *_points(each.alone_gain),
+            _mean(each.without),
+            *_points(each.gain),
+            each.verdict,
+        ]
+        for each in scores.sources
+    ]
+
+
+def source_title(scores: SettingScores) -> str:
+    """Return what the table of sources tells."""
+    return f"Each source by {scores.sources[0].by}, {scores.setting.in_words}"
+
+
+def _mean(score: ModelScore | None) -> str:
+    return "-" if score is None else f"{score.mean:.3f}"
+
+
+def _points(difference: Difference | None) -> list[str]:
+    """Return a difference and the ends of its interval, in points."""
+    if difference is None:
+        return ["-", "-"]
+    if difference.low is None or difference.high is None:
+        return [f"{100 * difference.mean:+.1f}", "-"]
+    return [f"{100 * difference.mean:+.1f}", f"{100 * difference.low:+.1f} to {100 * difference.high:+.1f}"]
 
 
 def footnotes(scores: SettingScores) -> list[str]:

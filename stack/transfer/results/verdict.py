@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 from stackbone.stack.metrics.compare import Difference
 from stackbone.stack.transfer.results.scores import POOLED, SOURCE_ONLY, TARGET_ONLY, SettingScores
+from stackbone.stack.transfer.results.source_worth import HELPS, HURTS, UNSURE, in_words
 from stackbone.stack.transfer.results.told import Told
-
-HELPS, HURTS, UNSURE = "helps", "hurts", "unsure"
 
 
 @dataclass(frozen=True)
@@ -23,14 +22,22 @@ class TransferVerdict:
         The same in words, with numbers and interval.
     methods : str, optional
         What methods add to that; None where baselines alone were run.
+    sources : str, optional
+        What each of several sources does; None of one alone.
     """
 
     source: str | None
     effect: str
     methods: str | None
+    sources: str | None = None
+
+    @property
+    def beside(self) -> str | None:
+        """All but the effect; None where that is all."""
+        return " ".join(each for each in (self.sources, self.methods) if each is not None) or None
 
     def __str__(self) -> str:
-        return self.effect if self.methods is None else f"{self.effect} {self.methods}"
+        return self.effect if self.beside is None else f"{self.effect} {self.beside}"
 
     def to_dict(self) -> dict[str, str | None]:
         """Return a JSON-able object."""
@@ -44,7 +51,7 @@ def verdict(told: Told, scores: SettingScores) -> TransferVerdict:
     named after, which flatters it; the verdict says so.
     """
     source, effect = _effect(told, scores)
-    return TransferVerdict(source, f"{effect}.", _methods(told, scores))
+    return TransferVerdict(source, f"{effect}.", _methods(told, scores), in_words(scores.sources))
 
 
 def _effect(told: Told, scores: SettingScores) -> tuple[str | None, str]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stackbone.cache import Digests
-from stackbone.cache.disk.digest_sets import are_among, distinct, first_rows, twin_rows
+from stackbone.cache.disk.digest_sets import are_among, distinct, first_rows, of_rows, twin_rows
 
 
 def drawn(n: int, n_different: int, seed: int) -> Digests:
@@ -46,6 +46,12 @@ def test_twins_hold_every_copy() -> None:
         counts[each] = counts.get(each, 0) + 1
     copies = [row for row, each in enumerate(map(bytes, digests)) if counts[each] > 1]
     assert set(copies) <= set(twin_rows(digests).tolist())
+
+
+def test_all_rows_are_no_copy() -> None:
+    digests = drawn(5, 5, 4)
+    assert of_rows(digests, np.arange(5)) is digests
+    assert of_rows(digests, np.array([0, 3])).tolist() == digests[[0, 3]].tolist()
 
 
 def test_rows_that_are_not_contiguous_are_read_alike() -> None:

@@ -19,7 +19,14 @@ import pytest
 
 from stackbone.cache import CacheError
 from stackbone.cache.disk import files as files_module
-from stackbone.cache.disk.files import fsync_folder, lock_folder, make_folder, remove_abandoned, write_atomically
+from stackbone.cache.disk.files import (
+    fsync_folder,
+    lock_folder,
+    make_folder,
+    mark_folder,
+    remove_abandoned,
+    write_atomically,
+)
 from tests.made.checkout import ROOT
 
 pytestmark = pytest.mark.usefixtures("waiting_for_the_disk")
@@ -227,6 +234,24 @@ def test_temporary_file_of_a_living_writer_is_left_alone(tmp_path: Path, age_s: 
         os.utime(left, (time.time() - age_s,) * 2)
         assert remove_abandoned(tmp_path) == 0
         assert list(tmp_path.iterdir()) == [left]
+
+
+def test_a_mark_stays_as_long_as_it_is_held_and_goes_with_its_process(tmp_path: Path) -> None:
+    with mark_folder(tmp_path) as mark:
+        assert mark.is_file()
+        assert remove_abandoned(tmp_path) == 0
+    assert list(tmp_path.iterdir()) == []
+    script = "import os, sys; from pathlib import Path; from stackbone.cache.disk.files import mark_folder\n"
+    script += "with mark_folder(Path(sys.argv[1])): os._exit(0)"
+    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True, cwd=ROOT)
+    assert len(list(tmp_path.iterdir())) == 1
+    assert remove_abandoned(tmp_path) == 1
+
+
+def test_a_folder_that_cannot_be_marked_is_named(tmp_path: Path) -> None:
+    absent = tmp_path / "absent"
+    with pytest.raises(CacheError, match=r"could not write to .*absent: No such file"), mark_folder(absent):
+        pass
 
 
 def test_other_files_are_never_cleaned(tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from stackbone.cache import DatasetIndex, FileStamps
+from stackbone.cache.hdf5 import texts as text_columns
 from stackbone.cache.hdf5.coded_texts import CodedTexts, are_told, code_texts, count_texts, join_texts, longest
-from stackbone.cache.records.index import read_index, write_index
+from stackbone.cache.records.indexes.index_file import read_index, write_index
 
 TEXTS = ["cat", "", "dog", "cat", "h\udce4t", "", "cat"]
 
@@ -97,6 +98,39 @@ def index_of(n: int) -> DatasetIndex:
         stamps=FileStamps(np.zeros((n, 4), np.int64)),
         columns={"site": [f"site {i % 4}" for i in range(n)], "by": ["", *["x"] * (n - 1)] if n else []},
     )
+
+
+def test_a_column_is_the_same_file_whatever_its_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    index = replace(index_of(700), path=[f"{'x' * (i == 650)}h\udce4t/{i}.jpg" for i in range(700)])
+    contents = []
+    for rows in (1 << 16, 100, 1):
+        monkeypatch.setattr(text_columns, "_PIECE_ROWS", rows)
+        write_index(tmp_path / "made.h5", index)
+        contents.append((tmp_path / "made.h5").read_bytes())
+    assert contents[0] == contents[1] == contents[2]
+    assert read_index(tmp_path / "made.h5").path == index.path
+
+
+def test_to_write_paths_takes_less_memory_than_they_do(tmp_path: Path) -> None:
+    n = 300_000
+    nothing = code_texts([""] * n)
+    index = replace(
+        index_of(0),
+        path=[f"{i % 1000:04d}/a photograph of something or other, {i:08d}.jpg" for i in range(n)],
+        label=nothing,
+        split=nothing,
+        group=nothing,
+        reason=nothing,
+        image_sha256=np.zeros((n, 32), np.uint8),
+        status=np.ones(n, np.uint8),
+        stamps=FileStamps(np.zeros((n, 4), np.int64)),
+        columns={},
+    )
+    tracemalloc.start()
+    write_index(tmp_path / "made.h5", index)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 70 * n  # the digests, which are not compressed, once in the file and a piece of all else
 
 
 @pytest.mark.parametrize("n", [0, 1, 700])

@@ -9,7 +9,7 @@ import pytest
 
 from stackbone.cache.errors import CorruptFileError
 from stackbone.cache.labels.numbers import as_number, join_numbers, name_problem, ranges, split_numbers
-from stackbone.cache.records.index import index_path, read_index, write_index
+from stackbone.cache.records.indexes.index_file import index_path, read_index, write_index
 from stackbone.cache.upkeep.dataset_summary import summarise_dataset
 from tests.made.caches import make_digests, make_index, on_disk
 

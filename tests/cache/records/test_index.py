@@ -25,8 +25,8 @@ from stackbone.cache import (
     UsageError,
     empty_index,
 )
-from stackbone.cache.records.index import index_path, read_index, write_index
-from stackbone.cache.records.listed import Listed, Skipped
+from stackbone.cache.records.indexes.index_file import index_path, read_index, write_index
+from stackbone.cache.records.indexes.listed import Listed, Skipped
 from tests.made.checkout import ARCHIVES, ROOT
 from tests.made.sealing import edited, reseal
 
@@ -282,7 +282,7 @@ import json, sys
 from pathlib import Path
 import numpy as np
 from stackbone.cache import DatasetIndex, FileStamps
-from stackbone.cache.records.index import read_index, write_index
+from stackbone.cache.records.indexes.index_file import read_index, write_index
 
 def peak():
     status = dict(line.split(":") for line in Path("/proc/self/status").read_text().splitlines())

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from stackbone.cache.errors import Malformed
-from stackbone.cache.records.listed import Listed, Skipped
+from stackbone.cache.records.indexes.listed import Listed, Skipped
 
 HEIC = Skipped(".heic", "not an image that is read here", 12, "cat/a.heic")
 

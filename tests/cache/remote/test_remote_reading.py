@@ -19,6 +19,7 @@ import pytest
 from stackbone.cache.errors import RemoteError, StackboneError, UsageError
 from stackbone.cache.places.object_path import ObjectPath
 from stackbone.cache.remote import failures
+from stackbone.cache.remote import server as server_module
 from stackbone.cache.remote.failures import Failure, judged, refused
 from stackbone.cache.remote.listing import list_remote, stat_remote
 from stackbone.cache.remote.reading import open_remote
@@ -307,6 +308,31 @@ def test_certificates_and_proxies_are_told_from_a_busy_server(exc: Exception, ki
     found, code = judged(exc)
     assert found is kind
     assert advice in str(refused("s3://bucket/x", "read", found, code))
+
+
+def test_what_gcsfs_says_without_a_code_is_understood() -> None:
+    assert judged(OSError("Forbidden: b/bucket/o\nx has no access"))[0] is Failure.DENIED
+    assert judged(type("ProxyError", (OSError,), {})())[0] is Failure.BUSY, "it means 502"
+    assert judged(type("ProxyError", (OSError,), {})("Cannot connect to proxy"))[0] is Failure.PROXY
+    assert judged(type("HttpError", (Exception,), {"code": 429})("later, 429"))[0] is Failure.BUSY
+
+
+def test_gcsfs_is_asked_once_each_time_and_over_http() -> None:
+    def decorated(self: object) -> str:
+        return f"{self.asked()}, six times"  # type: ignore[attr-defined]
+
+    decorated.__wrapped__ = lambda self: self.asked()  # type: ignore[attr-defined]
+    plain = type("GCSFileSystem", (), {"_request": decorated, "asked": lambda self: type(self).__name__})
+    plain.__module__ = "gcsfs.core"
+    by_grpc = type("ExtendedGcsFileSystem", (plain,), {})
+    assert server_module._over_http(by_grpc) is plain
+    assert server_module._over_http(dict) is dict
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "true")
+        assert server_module._over_http(by_grpc) is by_grpc
+    files = plain()
+    server_module._ask_once(files)
+    assert files._request() == "GCSFileSystem"
 
 
 def test_the_installed_libraries_errors_are_among_those_known() -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from stackbone.cache import CacheError, CorruptFileError, Digests, FeatureSet, FeatureStore, FileStamps
-from stackbone.cache.records.index import DatasetIndex
+from stackbone.cache.records.indexes.index import DatasetIndex
 from stackbone.cache.records.provenance import Provenance, merge_provenance
 from stackbone.cache.records.shard import is_intact, read_digests, read_header
 from stackbone.cache.upkeep import compact as compact_module

@@ -15,8 +15,8 @@ from stackbone.cache import DatasetIndex
 from stackbone.cache.hdf5.coded_texts import count_texts
 from stackbone.cache.labels.numbers import NUMBERS
 from stackbone.cache.labels.sets import SETS, join_names
-from stackbone.cache.records import index as index_module
-from stackbone.cache.records.listed import Listed, Skipped
+from stackbone.cache.records.indexes import index as index_module
+from stackbone.cache.records.indexes.listed import Listed, Skipped
 from stackbone.cache.upkeep.dataset_summary import summarise_dataset
 from stackbone.cache.upkeep.oddities import looks as looks_module
 from stackbone.cache.upkeep.oddities.looks import Copies, Looks

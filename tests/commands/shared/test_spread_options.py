@@ -28,6 +28,14 @@ def test_options_of_workers_need_a_cluster() -> None:
         "leave --gpus-per-worker out"
     )
     assert "found --cpus-per-worker 2 without --ray" in _said(SpreadOptions(cpus_per_worker=2))
+    assert "found --worker-timeout 30 without --ray" in _said(SpreadOptions(worker_timeout=30.0))
+
+
+def test_a_worker_has_ten_minutes_unless_told_otherwise() -> None:
+    usual, told = SpreadOptions(ray="auto").cluster, SpreadOptions(ray="auto", worker_timeout=30.0).cluster
+    assert usual is not None
+    assert told is not None
+    assert (usual.worker_timeout, told.worker_timeout) == (600.0, 30.0)
 
 
 def test_options_that_go_together_are_taken() -> None:

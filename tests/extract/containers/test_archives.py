@@ -19,7 +19,6 @@ import pytest
 from stackbone.cache import ImageError
 from stackbone.cache.disk.reading import ListedFile
 from stackbone.cache.errors import Malformed
-from stackbone.extract.containers import window
 from stackbone.extract.containers.container import Member
 from stackbone.extract.containers.hashing import InsideContainers
 from stackbone.extract.containers.kinds import tar as tar_module
@@ -27,6 +26,7 @@ from stackbone.extract.containers.opening import open_container
 from stackbone.extract.containers.order import by_container, in_stored_order
 from stackbone.extract.containers.place import split_place
 from stackbone.extract.containers.reading import read_image, read_listed_image
+from stackbone.extract.containers.tars import window
 from tests.made.archives import KINDS, add, write_archive
 
 every_kind = pytest.mark.parametrize("extension", KINDS)

@@ -11,29 +11,10 @@ import pytest
 
 from stackbone.cache.errors import RemoteError
 from stackbone.extract.containers.place import kind_of
+from tests.made.lost_streams import LostStream
 from tests.made.tables_of_images import photo, save_to_disk, table, write_parquet
 
 FORMS = ["a.zip", "a.tar", "a.tar.gz", "a.parquet", "a.arrow"]
-
-
-class LostStream(io.BytesIO):
-    """Gives some reads, and then what a server gives that does not answer."""
-
-    def __init__(self, content: bytes, n_reads: int) -> None:
-        super().__init__(content)
-        self._n_left = n_reads
-
-    def read(self, size: int | None = -1, /) -> bytes:
-        self._n_left -= 1
-        if self._n_left < 0:
-            message = "could not read s3://bucket/a: no server answers there"
-            raise RemoteError(message)
-        return super().read(size)
-
-    def readinto(self, target: bytearray | memoryview, /) -> int:  # type: ignore[override]
-        content = self.read(len(target))
-        target[: len(content)] = content
-        return len(content)
 
 
 def made(folder: Path, name: str) -> bytes:

@@ -14,7 +14,7 @@ from stackbone.cache.disk import digest as digest_module
 from stackbone.cache.disk.reading import ListedFile
 from stackbone.extract import ExtractReport, open_dataset
 from stackbone.extract.containers import opening, reading
-from stackbone.extract.containers.window import MOST_KEPT_BYTES
+from stackbone.extract.containers.tars.window import MOST_KEPT_BYTES
 from stackbone.extract.datasets.archives import members, samples
 from stackbone.extract.embedding import images as images_module
 from stackbone.extract.embedding import run as run_module

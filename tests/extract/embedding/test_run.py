@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from stackbone.cache import CacheError, CorruptFileError, FeatureStore, ImageError, UsageError, WeightsError
-from stackbone.cache.records.index import index_path, read_index
-from stackbone.cache.records.listed import Listed, Skipped
+from stackbone.cache.records.indexes.index_file import index_path, read_index
+from stackbone.cache.records.indexes.listed import Listed, Skipped
 from stackbone.cache.upkeep.summary import summarise
 from stackbone.cache.upkeep.verify import verify
 from stackbone.extract import ExtractReport, open_dataset
@@ -30,7 +30,8 @@ from stackbone.extract.backbones.weights import Weights, find_weights, random_we
 from stackbone.extract.embedding import pipeline, plan, sizes
 from stackbone.extract.embedding import run as run_module
 from stackbone.extract.embedding.indexing import preview
-from stackbone.extract.engines.engine import Engine, make_engine
+from stackbone.extract.engines.contract import Engine
+from stackbone.extract.engines.engine import make_engine
 from stackbone.extract.images.budget import DecodingBudget
 from stackbone.extract.images.decode import apply_transform, decode, decoded
 from stackbone.extract.steering_files import choice

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from stackbone.cache import FeatureStore, StackboneError
 from stackbone.extract.embedding.pipeline import embed_images
 from stackbone.extract.embedding.report import report_backbone
-from stackbone.extract.engines.engine import Computed, RunsAhead
+from stackbone.extract.engines.contract import Computed, RunsAhead
 from tests.extract.embedding.test_pipeline import digests, embedder, make_images, own_features
 from tests.made.engines import BlockMeans
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import os
 from dataclasses import replace
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pytest
 from PIL import Image
 
 from stackbone.cache import Digests, FileStamps, empty_index, list_digests
+from stackbone.cache.errors import RemoteError
 from stackbone.extract import Dataset, open_dataset
 from stackbone.extract.embedding import sizes as sizes_module
-from stackbone.extract.embedding.sizes import measure
+from stackbone.extract.embedding.sizes import checked_size, measure
+from tests.made.lost_streams import LostStream
 
 
 @pytest.fixture
@@ -62,6 +66,42 @@ def test_heic_is_measured_though_nothing_was_decoded_before(tmp_path: Path) -> N
     heif.from_pillow(Image.new("RGB", (64, 48))).save(tmp_path / "a.heic")
     dataset = open_dataset(tmp_path)
     assert measure(dataset, digests_of(dataset), empty_index("photos", "")).tolist() == [[64, 48]]
+
+
+@pytest.mark.parametrize("form", ["png", "jpeg", "gif", "tiff", "webp", "bmp", "ppm"])
+def test_a_server_that_is_lost_is_no_image_without_a_size(form: str) -> None:
+    content = io.BytesIO()
+    Image.new("RGB", (30, 20)).save(content, form)
+    n_lost = 0
+    for n_reads in range(40):
+        try:
+            found = checked_size(LostStream(content.getvalue(), n_reads))
+        except RemoteError:
+            n_lost += 1
+        else:
+            assert found == (30, 20)
+    assert 0 < n_lost < 40
+
+
+def test_a_run_ends_where_the_server_of_its_images_is_lost_while_these_are_measured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    files = fsspec.filesystem("memory")
+    content = io.BytesIO()
+    Image.new("RGB", (30, 20)).save(content, "png")
+    files.pipe_file("/measured/a.png", content.getvalue())
+    dataset, digests = open_dataset("memory://measured"), np.ones((1, 32), np.uint8)
+    assert measure(dataset, digests, empty_index("d", "")).tolist() == [[30, 20]]
+    lost = RemoteError("could not read memory://measured/a.png: no server answers there")
+
+    def refuse(_: str) -> LostStream:
+        raise lost
+
+    monkeypatch.setattr(sizes_module, "open_source", refuse)
+    with pytest.raises(RemoteError, match="no server answers"):
+        measure(dataset, digests, empty_index("d", ""))
+    lost.of_one_object = True  # as of an image that may not be read, which its hashing tells
+    assert measure(dataset, digests, empty_index("d", "")).tolist() == [[0, 0]]
 
 
 def test_what_an_index_knows_is_not_read_again(photos: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:

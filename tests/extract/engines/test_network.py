@@ -27,7 +27,8 @@ from torch import Tensor, nn
 from stackbone.cache import UsageError, WeightsError, sha256_file
 from stackbone.extract.backbones.backbone import BACKBONES, Backbone, get_backbone
 from stackbone.extract.backbones.weights import Weights, find_weights, random_weights
-from stackbone.extract.engines.engine import Engine, make_engine
+from stackbone.extract.engines.contract import Engine
+from stackbone.extract.engines.engine import make_engine
 from stackbone.extract.engines.network import build_network
 from stackbone.extract.images.decode import apply_transform, decode
 from stackbone.extract.networks.network import FeatureNetwork, load_classifier

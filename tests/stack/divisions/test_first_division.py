@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 
 from stackbone.cache import DatasetIndex, FileStamps, StackError
+from stackbone.stack.divisions import labelled_images
+from stackbone.stack.divisions.division import Division
 from stackbone.stack.divisions.first_division import first_division
+from stackbone.stack.divisions.labelled_images import label_images
+from stackbone.stack.divisions.outer_folds import outer_folds
 
 
 def made_index(labels: list[str], groups: list[str] | None = None, *, copies: int = 0) -> DatasetIndex:
@@ -57,6 +61,36 @@ def test_copies_count_once_and_groups_stay_whole() -> None:
     with pytest.raises(StackError, match="group"):
         first_division(made_index(labels, [f"{label}" for label in labels]))
     assert first_division(made_index(labels, [str(i // 2) for i in range(24)])) == "--cv 3"
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_classes_whose_numbers_are_ample_can_be_dealt(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(6, 10, rng.integers(2, 6))
+    labels = [f"class {code}" for code, n in enumerate(sizes) for _ in range(n)]
+    index = made_index([labels[row] for row in rng.permutation(len(labels))])
+    index.image_sha256[:] = rng.integers(0, 256, index.image_sha256.shape)
+    _, folds = outer_folds(label_images(index), Division(), advise=False)
+    assert len(folds) == 3
+    monkeypatch.setattr(labelled_images, "label_images", None)  # nothing is dealt
+    assert first_division(index) == "--cv 3"
+
+
+def test_copies_are_not_counted_on() -> None:
+    index = made_index(["a"] * 8 + ["b"] * 9)
+    index.image_sha256[8:13] = index.image_sha256[:5]  # of two classes: neither takes part
+    assert first_division(index) == "--cv 3"
+    index.image_sha256[8:14] = index.image_sha256[:6]
+    with pytest.raises(StackError, match=r"'a' \(2\)"):
+        first_division(index)
+
+
+def test_unlabelled_and_failed_images_are_not_counted() -> None:
+    index = made_index(["a"] * 12 + ["b"] * 12 + [""] * 4)
+    assert first_division(index) == "--cv 3"
+    index.status[12:24] = 1
+    with pytest.raises(StackError, match="the one class 'a'"):
+        first_division(index)
 
 
 def test_quantities_are_advised_as_numbers() -> None:

@@ -19,7 +19,7 @@ from stackbone.cache import (
     UsageError,
 )
 from stackbone.cache.feature_set import FeatureSet
-from stackbone.cache.records.listed import Listed
+from stackbone.cache.records.indexes.listed import Listed
 from stackbone.cache.records.parts import Part, RowForm
 from stackbone.cache.records.shard import PATTERN
 from stackbone.stack.features.join import Joined, join_features

@@ -21,7 +21,7 @@ from stackbone.cache import (
     StackError,
     UsageError,
 )
-from stackbone.cache.records.listed import Listed
+from stackbone.cache.records.indexes.listed import Listed
 from stackbone.cache.records.seen import FILE, write_seen
 from stackbone.stack import Fold
 from stackbone.stack.divisions.division import Division, options_of, options_of_run

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 import shutil
 import subprocess
@@ -20,11 +21,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from stackbone.cache import StackError
+from stackbone.cache import StackError, usable_cores
 from stackbone.cache.errors import ClusterError
 from stackbone.stack.fitting import on_ray, packed
 from stackbone.stack.fitting.fit_warnings import recorded
-from stackbone.stack.fitting.fits import FitCounter, KeptFit, run_fits
+from stackbone.stack.fitting.fits import FitCounter, KeptFit, run_alone, run_fits
 from stackbone.stack.transfer.memo import Memo
 from tests.conftest import MakeCache
 from tests.made.checkout import ROOT
@@ -67,7 +68,7 @@ def total(x: NDArray[np.float64], factor: float) -> float:
 
 def run_there(ray: StandIn, fits: dict[on_ray.FitKey, Any]) -> list[Any]:
     shared = packed.SharedArrays(ray)
-    return [pickle.loads(packed.run_packed(*shared.packed(each))) for each in fits.items()]
+    return [pickle.loads(packed.run_packed(*shared.packed(each), 1)) for each in fits.items()]
 
 
 def test_an_array_that_fits_have_in_common_goes_over_once(ray: StandIn) -> None:
@@ -110,9 +111,7 @@ def test_fits_that_cannot_go_over_are_named_once_and_run_here_side_by_side(
 ) -> None:
     monkeypatch.setattr(ray, "exceptions", SimpleNamespace(RayError=FullError), raising=False)
     monkeypatch.setattr("stackbone.stack.fitting.fits.is_on_ray", lambda: True)
-    monkeypatch.setattr(
-        on_ray, "_remote_call", lambda: lambda packed_fit, arrays: packed.run_packed(packed_fit, arrays)
-    )
+    monkeypatch.setattr(on_ray, "_remote_call", lambda n_threads: partial(packed.run_packed, n_threads=n_threads))
     together, lock = Barrier(2), Lock()
 
     def locked(number: int) -> int:
@@ -186,7 +185,7 @@ def test_what_is_kept_is_found_here_and_the_rest_is_kept_here(monkeypatch: pytes
     }
     sent: list[on_ray.FitKey] = []
 
-    def there(waiting: dict[on_ray.FitKey, Any], _n_jobs: int | None, _run_here: object) -> Any:  # noqa: ANN401
+    def there(waiting: dict[on_ray.FitKey, Any], **_: object) -> Any:  # noqa: ANN401
         sent.extend(waiting)
         return ((key, fit(), ["warned"]) for key, fit in waiting.items())
 
@@ -223,6 +222,42 @@ def test_fits_go_to_a_cluster_and_what_cannot_go_runs_here() -> None:
     }
     assert warned.by_model() == {"sum": ["factor 3.0 (1 fit)"]}
     assert steps[-1] == (5, 5)
+
+
+def working(x: NDArray[np.float64], number: int) -> tuple[float, int, int]:
+    """Return a sum, the process that computed it, and with how many threads."""
+    from threadpoolctl import threadpool_info
+
+    threads = [each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"]
+    return float(x.sum() * number), os.getpid(), max(threads)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(280, func_only=True)
+@pytest.mark.usefixtures("ray_for_itself")
+def test_wide_fits_go_to_a_cluster_with_all_cores_of_a_machine() -> None:
+    lock = Lock()
+
+    def locked() -> tuple[float, int, int]:
+        with lock:
+            return 7.0, os.getpid(), 1
+
+    def refuse() -> tuple[float, int, int]:
+        message = "one class alone"
+        raise StackError(message)
+
+    fits: dict[on_ray.FitKey, Any] = {("wide", number): partial(working, LARGE, number) for number in range(3)}
+    fits["locked", 0] = locked
+    with on_ray.fits_on_ray("local"):
+        found = run_alone(fits, None, FitCounter(None, 4))
+        with pytest.raises(StackError, match="one class alone"):
+            run_alone({("wide", 0): refuse}, None, FitCounter(None, 1))
+    assert found.pop(("locked", 0)) == (7.0, os.getpid(), 1)
+    assert {key: answer[0] for key, answer in found.items()} == {
+        ("wide", number): float(LARGE.sum() * number) for number in range(3)
+    }
+    assert os.getpid() not in {process for _, process, _ in found.values()}
+    assert {threads for _, _, threads in found.values()} == {usable_cores()}
 
 
 def as_json(folder: Path, *words: str) -> dict[str, Any]:

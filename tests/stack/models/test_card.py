@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from stackbone.cache import CacheError, FeatureStore, UsageError, sha256_file
-from stackbone.cache.records.listed import Listed
+from stackbone.cache.records.indexes.listed import Listed
 from stackbone.commands.shared.experiment_options import OutputOptions
 from stackbone.commands.shared.options import RowOptions
 from stackbone.commands.shared.report_output import PageOptions

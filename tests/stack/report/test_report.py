@@ -15,7 +15,7 @@ import pytest
 from made_report import record_of
 from stackbone.cache import CacheError, FeatureStore, UsageError
 from stackbone.cache.disk.reading import ListedFile
-from stackbone.cache.records.listed import Listed, Skipped
+from stackbone.cache.records.indexes.listed import Listed, Skipped
 from stackbone.cache.upkeep.compact import compact
 from stackbone.stack import Experiment, MetaOptions, StackOptions, run_experiment
 from stackbone.stack.audit.audit import audit

@@ -20,7 +20,7 @@ from stackbone.stack.solvers import lbfgs as lbfgs_module
 from stackbone.stack.solvers import spectrum as spectrum_module
 from stackbone.stack.solvers.design import StandardisedDesign
 from stackbone.stack.solvers.linear import LinearMap, LinearPath
-from stackbone.stack.solvers.losses import LogisticLoss, Loss, SoftmaxLoss, SquaredHingeLoss
+from stackbone.stack.solvers.objectives.losses import LogisticLoss, Loss, SoftmaxLoss, SquaredHingeLoss
 from stackbone.stack.solvers.scales import moderated_scales
 from tests.made.references import ShrunkLinear
 

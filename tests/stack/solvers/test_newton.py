@@ -15,8 +15,8 @@ from sklearn.svm import LinearSVC
 
 from stackbone.stack.solvers import linear as linear_module
 from stackbone.stack.solvers.linear import LinearPath
-from stackbone.stack.solvers.losses import SquaredHingeLoss
 from stackbone.stack.solvers.newton import solve_alone
+from stackbone.stack.solvers.objectives.losses import SquaredHingeLoss
 from tests.stack.solvers.test_linear import KINDS, Kind, as_fitted, gradient, objective, photos, thirds
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")

@@ -16,8 +16,8 @@ from stackbone.cache.errors import UsageError
 from stackbone.stack.solvers import lbfgs as lbfgs_module
 from stackbone.stack.solvers import linear as linear_module
 from stackbone.stack.solvers.linear import LinearMap, LinearPath
-from stackbone.stack.solvers.losses import LogisticLoss, Loss, SoftmaxLoss, SquaredHingeLoss
 from stackbone.stack.solvers.newton import solve_alone
+from stackbone.stack.solvers.objectives.losses import LogisticLoss, Loss, SoftmaxLoss, SquaredHingeLoss
 from stackbone.stack.solvers.ridge import SideBySide, fit_ridge
 from stackbone.stack.solvers.scales import MODERATION, ColumnParts
 from tests.stack.solvers.test_linear import KINDS, Kind, photos, thirds

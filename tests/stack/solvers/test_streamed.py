@@ -17,7 +17,7 @@ from stackbone.stack.solvers import design, rows
 from stackbone.stack.solvers.large import streamed
 from stackbone.stack.solvers.large.streamed import StandardisedRows, StreamedDesign
 from stackbone.stack.solvers.linear import LinearPath
-from stackbone.stack.solvers.rows import Matrix, Rows
+from stackbone.stack.solvers.rows import Matrix, Rows, RowsOfTwo
 from stackbone.stack.solvers.scales import ColumnParts
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread")
@@ -37,6 +37,32 @@ def made(n_classes: int, n: int = N, dim: int = DIM) -> tuple[NDArray[np.float32
 
 def subsets(n: int) -> list[NDArray[np.int64]]:
     return [*(np.flatnonzero(np.arange(n) % 3 != fold) for fold in range(3)), np.arange(n)]
+
+
+@pytest.mark.parametrize("index", [3, slice(2, 9), np.array([8, 0, 3, 3]), np.empty(0, np.int64)])
+@pytest.mark.parametrize("taken", [None, np.array([9, 1, 4, 11, 0, 7, 2, 5, 3, 10])])
+def test_rows_of_two_matrices_are_those_of_one(index: np.ndarray | slice | int, taken: np.ndarray | None) -> None:
+    x = made(3, n=12)[0]
+    two, one = RowsOfTwo(x[:4], x[4:]), x
+    if taken is not None:
+        two, one = two.take(taken), x[taken]
+    assert (two.shape, len(two)) == (one.shape, len(one))
+    np.testing.assert_array_equal(two[index], one[index])
+    found = two[index]
+    found += 1
+    np.testing.assert_array_equal(two[index], one[index], "what is returned is a copy")
+
+
+@pytest.mark.parametrize("standardise", [True, False])
+def test_a_fit_on_rows_of_two_matrices_is_that_on_one(*, standardise: bool) -> None:
+    x, y = made(3)
+    fits = [
+        LinearPath(each, y, 3, subsets(N), loss="log", standardise=standardise).solve(0.1)
+        for each in (x, RowsOfTwo(x[:200], Rows([x], np.arange(200, N))))
+    ]
+    for ours, theirs in zip(*fits, strict=True):
+        np.testing.assert_array_equal(ours.coef, theirs.coef)
+        np.testing.assert_array_equal(ours.decide(x), theirs.decide(RowsOfTwo(x[:200], x[200:])))
 
 
 @pytest.mark.parametrize("loss", ["log", "squared_hinge"])

@@ -7,7 +7,7 @@ from typing import cast
 import numpy as np
 import pytest
 
-from stackbone.cache.records.index import empty_index
+from stackbone.cache.records.indexes.index import empty_index
 from stackbone.stack import Evaluation, Experiment, ModelScore, stack_options
 from stackbone.stack.divisions.division import Division
 from stackbone.stack.features.join import Joined

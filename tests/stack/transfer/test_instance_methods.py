@@ -71,7 +71,7 @@ def test_domains_that_nobody_could_mistake_give_finite_weights() -> None:
 def test_no_source_image_counts_for_more_than_ten(mean: float, spread: float) -> None:
     odds = np.random.default_rng(0).normal(mean, spread, 4000)
     domains, _, _ = two_domains(n_source=4000)
-    domains.once("domain odds", lambda: DomainOdds(odds, np.zeros(180)))
+    domains.once_of_images("domain odds", lambda: DomainOdds(odds, np.zeros(180)))
     weights = importance(domains)
     assert weights.max() == pytest.approx(10, rel=1e-3)
     assert weights.mean() == pytest.approx(1)

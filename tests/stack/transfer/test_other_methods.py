@@ -143,7 +143,7 @@ def test_prototypes_are_turned_as_procrustes_does(n_classes: int, dim: int) -> N
 
 
 def test_the_mean_of_no_image_is_nought() -> None:
-    found = class_means(np.ones((2, 3)), np.array([[1.0, 0], [1, 0]]))
+    found = class_means(np.ones((2, 3), np.float32), np.array([[1.0, 0], [1, 0]]))
     np.testing.assert_array_equal(found, [[1, 1, 1], [0, 0, 0]])
 
 

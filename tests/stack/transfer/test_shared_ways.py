@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,11 @@ from stackbone.stack.solvers.linear import LinearMap
 from stackbone.stack.transfer.classifier import STRENGTHS, choose_strength, fit_classifier, inner_folds
 from stackbone.stack.transfer.estimates.density import importance
 from stackbone.stack.transfer.estimates.leading import leading_directions, leading_rows
-from stackbone.stack.transfer.estimates.moments import column_moments, standardise
+from stackbone.stack.transfer.estimates.moments import DomainMap, MappedRows, column_moments, standardise
 from stackbone.stack.transfer.estimates.pseudo_labels import surest
 from stackbone.stack.transfer.estimates.search import search_strength
 from stackbone.stack.transfer.estimates.validation import fit_pooled, fit_validated, labelled, labelled_rows
+from stackbone.stack.transfer.memo import Memo
 from stackbone.stack.transfer.method import HIDDEN, Codes, Domains
 from stackbone.stack.transfer.methods.feature.coral import METHOD as CORAL
 from stackbone.stack.transfer.methods.feature.coral import correlate
@@ -30,6 +32,7 @@ from stackbone.stack.transfer.methods.model.pace import METHOD as PACE
 from stackbone.stack.transfer.methods.model.pace import SHARE
 from stackbone.stack.transfer.methods.multitask.shared_map import METHOD as MULTITASK
 from stackbone.stack.transfer.methods.multitask.shared_map import fit_both
+from stackbone.stack.transfer.registry import METHODS
 from tests.made.domains import changed, two_domains
 
 pytestmark = pytest.mark.usefixtures("one_blas_thread", "one_torch_thread")
@@ -124,6 +127,43 @@ def test_the_strength_of_what_is_pooled_is_searched_once(monkeypatch: pytest.Mon
     for method in (TRADABOOST, IMPORTANCE, MULTITASK):
         method.fit(domains)
     assert len(searched) == 1 + len(POWERS)
+
+
+def test_settings_share_what_needs_no_target_label_and_nothing_else() -> None:
+    domains, test, _ = two_domains(shown=4)
+    of_images = Memo(2)
+    hidden = np.full_like(domains.target_labels, HIDDEN)
+    for labels in (domains.target_labels, hidden):
+        for method in METHODS.values():
+            given = replace(changed(domains, target_labels=labels), image_memo=of_images)
+            if method.by_default and method.fits(given) is None:
+                alone = method.fit(changed(domains, target_labels=labels)).predict_proba(test)
+                np.testing.assert_array_equal(method.fit(given).predict_proba(test), alone, method.name)
+
+
+def test_what_settings_share_is_let_go_when_the_last_has_left() -> None:
+    made: list[int] = []
+    memo = Memo(2)
+
+    def make() -> int:
+        made.append(1)
+        return len(made)
+
+    assert [memo.get("a", make), memo.get("a", make)] == [1, 1]
+    memo.leave()
+    assert memo.get("a", make) == 1
+    memo.leave()
+    assert memo.get("a", make) == 2
+
+
+@pytest.mark.parametrize("taken", [slice(None), slice(3, 50), 7, np.array([9, 2, 2])])
+def test_rows_are_mapped_piece_by_piece_as_whole(taken: slice | int | np.ndarray) -> None:
+    x = np.random.default_rng(0).normal(size=(60, 5)).astype(np.float32)
+    way = DomainMap(np.arange(5.0), np.array([1, 2, 3, 4, np.inf]), np.random.default_rng(1).normal(size=(5, 3)))
+    rows = MappedRows(x, way)
+    assert rows.shape == (60, 3)
+    np.testing.assert_allclose(rows[taken], way.apply(x)[taken], rtol=1e-6)
+    np.testing.assert_allclose(rows.take(np.array([4, 1]))[:], way.apply(x)[[4, 1]], rtol=1e-6)
 
 
 @pytest.mark.parametrize("shown", [0, 3, 10])

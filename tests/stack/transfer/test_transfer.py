@@ -23,8 +23,9 @@ from stackbone.stack.transfer.experiment import TransferExperiment
 from stackbone.stack.transfer.gap.distance import discrepancy, proxy_a_distance
 from stackbone.stack.transfer.registry import METHODS
 from stackbone.stack.transfer.results.result_file import transfer_result
+from stackbone.stack.transfer.results.source_worth import HELPS, HURTS, UNSURE
 from stackbone.stack.transfer.results.table import footnotes, header, rows, transfer_rows
-from stackbone.stack.transfer.results.verdict import HELPS, HURTS, UNSURE, verdict
+from stackbone.stack.transfer.results.verdict import verdict
 from stackbone.stack.transfer.run import choose_methods, run_transfer
 from tests.made.domain_caches import CLASSES, add_domain, labels_of
 from tests.made.spying_method import Spy

@@ -9,6 +9,10 @@ import numpy as np
 import pytest
 
 from stackbone.cache import FeatureStore, as_keys
+from stackbone.stack.folds.fold import Fold
+from stackbone.stack.transfer.classifier import inner_folds
+from stackbone.stack.transfer.domains.parts import FoldPart, domains_of
+from stackbone.stack.transfer.domains.settings import Setting
 from stackbone.stack.transfer.experiment import TransferExperiment
 from stackbone.stack.transfer.method import HIDDEN
 from stackbone.stack.transfer.results.result_file import transfer_result
@@ -91,6 +95,90 @@ def test_nothing_of_them_belongs_to_a_tested_image(tmp_path: Path, spy: Spy, way
         left_out = way in ("near", "group") and 0 in part.fold.test
         assert len(part.unlabelled) == len(unlabelled) - left_out
         assert (0 in part.unlabelled) is not left_out
+
+
+TARGET, SOURCE, UNLABELLED = "target", "source", "unlabelled"
+
+ANN = np.arange(1, 9, dtype=np.float32)
+"""Features of near copies."""
+
+
+@pytest.mark.parametrize(
+    ("groups", "of_source", "copies", "together"),
+    [
+        ({0: "ann", 36: "ann"}, {}, (), [((TARGET, 0), (UNLABELLED, 0))]),
+        ({36: "ann", 37: "ann"}, {}, (), [((UNLABELLED, 0), (UNLABELLED, 1))]),
+        ({1: "bob", 2: "bob", 36: "ann"}, {0: "ann"}, (), [((SOURCE, 0), (UNLABELLED, 0))]),
+        ({}, {}, (36, 37), [((UNLABELLED, 0), (UNLABELLED, 1))]),
+        ({}, {}, (1, 36), [((TARGET, 1), (UNLABELLED, 0))]),
+        ({0: "ann", 37: "ann"}, {}, (36, 37), [((TARGET, 0), (UNLABELLED, 0)), ((TARGET, 0), (UNLABELLED, 1))]),
+    ],
+)
+def test_those_that_belong_together_are_of_one_group_in_inner_folds(
+    tmp_path: Path,
+    groups: dict[int, str],
+    of_source: dict[int, str],
+    copies: tuple[int, ...],
+    together: list[tuple[tuple[str, int], tuple[str, int]]],
+) -> None:
+    store = FeatureStore(tmp_path / "features")
+    add_domain(store, "studio", labels_of(30), seed=1, groups=[of_source.get(i, "") for i in range(30)])
+    named = [groups.get(i, "") for i in range(len(LABELS))]
+    add_domain(store, "phone", LABELS, shift=0.5, seed=2, groups=named, copies=dict.fromkeys(copies, ANN))
+    experiment = _run(store, methods="baseline")
+    n_met = 0
+    for part in experiment.parts:
+        found = _groups_of(experiment, part)
+        for one, other in together:
+            if one in found and other in found:
+                assert found[one] == found[other]
+                n_met += 1
+        fewer = len(found) - len(set(found.values()))
+        assert fewer <= len(together) + sum(name == "bob" for name in groups.values())
+    assert n_met
+
+
+def _groups_of(experiment: TransferExperiment, part: FoldPart) -> dict[tuple[str, int], int]:
+    """Return the group of each image that a fold learns from, by its domain and its row there."""
+    domains = domains_of(experiment.pair, part, Setting(None), "resnet50", 0)
+    if domains.source_groups is None or domains.target_groups is None:
+        return {}
+    source = {(SOURCE, int(row)): int(own) for row, own in zip(part.source, domains.source_groups, strict=True)}
+    seen = [*((TARGET, int(row)) for row in part.fold.train), *((UNLABELLED, int(row)) for row in part.unlabelled)]
+    return {**source, **dict(zip(seen, map(int, domains.target_groups), strict=True))}
+
+
+def test_where_none_belong_together_each_image_stands_alone(tmp_path: Path, spy: Spy) -> None:
+    _run(_store(tmp_path), methods="spy")
+    assert {(domains.source_groups is None, domains.target_groups is None) for domains in spy.met} == {(True, True)}
+
+
+@pytest.mark.parametrize("group_by", ["auto", "none"])
+def test_a_classifier_of_domains_judges_none_of_a_group_that_it_learnt_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, group_by: str
+) -> None:
+    met: list[np.ndarray] = []
+
+    def watch(side: np.ndarray, seed: int, groups: np.ndarray | None = None) -> list[Fold] | None:
+        folds = inner_folds(side, seed, groups)
+        assert folds is not None
+        met.extend(fold.test for fold in folds if len(side) == 30 + 24 + N_UNLABELLED)
+        return folds
+
+    monkeypatch.setattr("stackbone.stack.transfer.estimates.density.inner_folds", watch)
+    groups = ["" if label else "ann" for label in LABELS]
+    groups[0] = "bob"
+    _run(
+        _store(tmp_path, groups=groups),
+        methods="importance",
+        target_labels="none",
+        group_by=group_by,
+        near_duplicates=1.0,
+    )
+    ann = set(range(30 + 24, 30 + 24 + N_UNLABELLED))
+    split = [ann & set(test.tolist()) for test in met]
+    assert len(split) == 3 * 3
+    assert any(0 < len(each) < N_UNLABELLED for each in split) is (group_by == "none")
 
 
 def test_it_is_said_where_near_copies_among_them_are_not_searched_for(

@@ -12,7 +12,8 @@ from stackbone.stack.metrics.compare import RESAMPLED_T, Difference
 from stackbone.stack.transfer.domains.settings import Setting
 from stackbone.stack.transfer.experiment import TransferExperiment
 from stackbone.stack.transfer.results.scores import MethodScore, SettingScores
-from stackbone.stack.transfer.results.verdict import HELPS, HURTS, UNSURE, verdict
+from stackbone.stack.transfer.results.source_worth import HELPS, HURTS, UNSURE
+from stackbone.stack.transfer.results.verdict import verdict
 from stackbone.stack.transfer.run import run_transfer
 from tests.made.domain_caches import CLASSES, add_domain, labels_of
 from tests.made.spying_method import Spy

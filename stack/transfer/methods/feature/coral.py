@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+from numpy.typing import NDArray
 
 from stackbone.stack.transfer.estimates.alignment import Aligned, Alignment
-from stackbone.stack.transfer.estimates.moments import Spectrum, TargetMap, moments, spectra, standardise
+from stackbone.stack.transfer.estimates.moments import DomainMap, Spectrum, moments, spectra
 from stackbone.stack.transfer.method import Domains
 
-Doubles = np.typing.NDArray[np.float64]
+Floats = NDArray[np.float32]
 
 RIDGE = 1.0
 """Added to every variance, of features of variance about 1."""
@@ -37,12 +38,11 @@ class Coral(Alignment):
 def correlate(domains: Domains) -> Aligned:
     """Return the source with the target's covariance."""
     both = moments(domains)
-    turned = coral_map(*spectra(domains), RIDGE).astype(np.float32)
-    source = standardise(domains.source, both.source_mean, both.scale) @ turned
-    return Aligned(source, TargetMap(both.target_mean, both.scale))
+    turned = domains.once_of_images("coral", lambda: coral_map(*spectra(domains), RIDGE))
+    return Aligned(DomainMap(both.source_mean, both.scale, turned), DomainMap(both.target_mean, both.scale))
 
 
-def coral_map(source: Spectrum, target: Spectrum, ridge: float) -> Doubles:
+def coral_map(source: Spectrum, target: Spectrum, ridge: float) -> Floats:
     """Return ``(dim, dim)``: what centred source rows are multiplied by, from the right.
 
     Parameters
@@ -52,7 +52,7 @@ def coral_map(source: Spectrum, target: Spectrum, ridge: float) -> Doubles:
     ridge : float
         Added to every variance, above 0.
     """
-    turned: Doubles = source.power(-0.5, ridge) @ target.power(0.5, ridge)
+    turned: Floats = source.power(-0.5, ridge) @ target.power(0.5, ridge)
     return turned
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.stack.transfer.estimates.alignment import Aligned, Alignment
-from stackbone.stack.transfer.estimates.moments import Spectrum, TargetMap, moments, spectra, standardise
+from stackbone.stack.transfer.estimates.moments import DomainMap, Spectrum, eigen, moments, spectra
 from stackbone.stack.transfer.method import Domains
 
 Floats = NDArray[np.float32]
@@ -36,9 +36,9 @@ class LinearTransport(Alignment):
         """Yield an alignment for each ridge."""
         both = moments(domains)
         maps = MongeMaps(*spectra(domains))
-        z = standardise(domains.source, both.source_mean, both.scale)
         for ridge in RIDGES:
-            yield Aligned(maps.move(z, ridge), TargetMap(both.target_mean, both.scale), {"ridge": ridge})
+            source = DomainMap(both.source_mean, both.scale, maps.matrix(ridge))
+            yield Aligned(source, DomainMap(both.target_mean, both.scale), {"ridge": ridge})
 
 
 class MongeMaps:
@@ -59,29 +59,30 @@ class MongeMaps:
         self._basis = source.vectors if rank == dim else np.linalg.qr(np.hstack([source.vectors, target.vectors])).Q
         self._own = np.zeros(self._basis.shape[1])
         self._own[:rank] = source.values
-        turned = self._basis.T @ target.vectors
+        turned = (self._basis.T @ target.vectors).astype(np.float64)
         self._other = (turned * target.values) @ turned.T
 
-    def move(self, z: Floats, ridge: float) -> Floats:
-        """Return ``(n, dim)`` centred source rows where the map brings them.
+    def matrix(self, ridge: float) -> Floats:
+        """Return ``(dim, dim)``: what centred source rows are multiplied by, from the right.
 
         Parameters
         ----------
-        z : NDArray[np.float32]
-            ``(n, dim)``.
         ridge : float
             Added to every variance, above 0.
         """
         root = np.sqrt(self._own + ridge)
-        between = root[:, None] * self._other * root
+        between = root[:, None] * self._other
+        between *= root
         between[np.diag_indices_from(between)] += ridge * root**2
-        values, vectors = np.linalg.eigh(between)
-        half = vectors * np.maximum(values, 0) ** 0.25 / root[:, None]
+        values, half = eigen(between)
+        del between
+        half *= np.maximum(values, 0) ** 0.25
+        half /= root[:, None]
         further = half @ half.T
         further[np.diag_indices_from(further)] -= 1
-        basis = self._basis.astype(np.float32)
-        moved: Floats = z + (z @ basis) @ further.astype(np.float32) @ basis.T
-        return moved
+        mapped: Floats = self._basis @ further.astype(np.float32) @ self._basis.T
+        mapped[np.diag_indices_from(mapped)] += 1
+        return mapped
 
 
 METHOD = LinearTransport()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from stackbone.stack.transfer.estimates.alignment import Aligned, Alignment
-from stackbone.stack.transfer.estimates.moments import TargetMap, moments, standardise
+from stackbone.stack.transfer.estimates.moments import DomainMap, moments
 from stackbone.stack.transfer.method import Domains
 
 
@@ -25,8 +25,8 @@ class Standardising(Alignment):
     def align(self, domains: Domains) -> Iterator[Aligned]:
         """Yield the one alignment."""
         both = moments(domains)
-        source = standardise(domains.source, both.source_mean, both.source_scale)
-        yield Aligned(source, TargetMap(both.target_mean, both.target_scale))
+        source = DomainMap(both.source_mean, both.source_scale)
+        yield Aligned(source, DomainMap(both.target_mean, both.target_scale))
 
 
 METHOD = Standardising()

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import numpy as np
-
 from stackbone.stack.transfer.estimates.alignment import Aligned, Alignment
-from stackbone.stack.transfer.estimates.moments import TargetMap, moments, spectra, standardise
+from stackbone.stack.transfer.estimates.moments import DomainMap, moments, spectra
 from stackbone.stack.transfer.method import Domains
 
 DIRECTIONS = (20, 80)
@@ -32,11 +30,10 @@ class SubspaceAlignment(Alignment):
         both = moments(domains)
         mine, theirs = spectra(domains)
         most = min(len(mine.values), len(theirs.values))
-        z = standardise(domains.source, both.source_mean, both.scale)
         for k in sorted({min(k, most) for k in DIRECTIONS}):
             own, other = mine.vectors[:, :k], theirs.vectors[:, :k]
-            source = z @ (own @ (own.T @ other)).astype(np.float32)
-            yield Aligned(source, TargetMap(both.target_mean, both.scale, other), {"directions": float(k)})
+            source = DomainMap(both.source_mean, both.scale, own @ (own.T @ other))
+            yield Aligned(source, DomainMap(both.target_mean, both.scale, other), {"directions": float(k)})
 
     def fits(self, domains: Domains) -> str | None:
         """Return why not: where all images of a domain are alike there are no directions."""

@@ -8,11 +8,13 @@ cube.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.stack.solvers.linear import LinearMap
-from stackbone.stack.transfer.estimates.kernels import common_rows, draw_rows, gaussian, median_gamma
+from stackbone.stack.transfer.estimates.kernels import common, common_rows, gaussian, median_gamma
 from stackbone.stack.transfer.estimates.leading import leading_rows
 from stackbone.stack.transfer.estimates.moments import moments, standardise
 from stackbone.stack.transfer.estimates.validation import fit_validated, lacking, validate
@@ -47,21 +49,50 @@ class TransferComponents(Method):
 
     def fit(self, domains: Domains) -> Fitted:
         """Learn from the components, as many as serve the target best."""
-        source, target = common_rows(domains)
-        drawn = [each[draw_rows(len(each), MOST_IMAGES, domains.seed)] for each in (source, target)]
-        gamma = median_gamma(drawn[0], drawn[1], domains.seed)
-        marks = np.concatenate(drawn)
-        found = components(gaussian(marks, marks, gamma).astype(np.float64), len(drawn[0]), max(COMPONENTS), TRADE_OFF)
-        kernel = gaussian(np.concatenate([source, target[domains.seen]]), marks, gamma)
-        both = moments(domains)
-        weights = found.astype(np.float32)
-        rows = kernel @ weights
-        sizes = sorted({min(k, found.shape[1]) for k in COMPONENTS})
+        space = _find(domains)
+        rows = np.concatenate([space.source, space.place(common(domains.target[domains.seen], domains))])
+        sizes = sorted({min(k, rows.shape[1]) for k in COMPONENTS})
         strengths = {k: validate(leading_rows(rows[:, :k]), domains) for k in sizes}
         k = min(sizes, key=lambda each: strengths[each].loss)
         tried = fit_validated(rows[:, :k], domains, strength=strengths[k]).fitted
-        linear = LinearFitted(tried.linear_map, {"components": float(k), **tried.chosen})
-        return OnComponents(both.source_mean, both.scale, marks, gamma, weights[:, :k], linear)
+        linear, both = LinearFitted(tried.linear_map, {"components": float(k), **tried.chosen}), moments(domains)
+        return OnComponents(both.source_mean, both.scale, replace(space, weights=space.weights[:, :k]), linear)
+
+
+@dataclass(frozen=True, eq=False)
+class Space:
+    """Components of two domains.
+
+    Attributes
+    ----------
+    marks : NDArray[np.float32]
+        ``(m, dim)`` images that the kernel is taken with, as of `common_rows`.
+    gamma : float
+        Of the kernel.
+    weights : NDArray[np.float32]
+        ``(m, k)`` the components.
+    source : NDArray[np.float32]
+        ``(n_source, k)`` the source's images there.
+    """
+
+    marks: Floats
+    gamma: float
+    weights: Floats
+    source: Floats
+
+    def place(self, rows: Floats) -> Floats:
+        """Return ``(n, k)`` where ``(n, dim)`` images are, as of `common_rows`."""
+        return gaussian(rows, self.marks, self.gamma) @ self.weights
+
+
+def _find(domains: Domains) -> Space:
+    source, target = common_rows(domains, MOST_IMAGES)
+    gamma = median_gamma(source, target, domains.seed)
+    marks = np.concatenate([source, target])
+    kernel = gaussian(marks, marks, gamma).astype(np.float64)
+    weights = components(kernel, len(source), max(COMPONENTS), TRADE_OFF).astype(np.float32)
+    found = Space(marks, gamma, weights, np.empty((0, weights.shape[1]), np.float32))
+    return replace(found, source=found.place(common(domains.source, domains)))
 
 
 class OnComponents(Fitted):
@@ -71,28 +102,21 @@ class OnComponents(Fitted):
     ----------
     mean, scale : NDArray[np.float64]
         ``(dim,)`` by which features are standardised.
-    marks : NDArray[np.float32]
-        ``(m, dim)`` images that the kernel is taken with.
-    gamma : float
-        Of the kernel.
-    weights : NDArray[np.float32]
-        ``(m, k)`` the components.
+    space : Space
+        The components.
     linear : LinearFitted
         Of the components.
     """
 
-    def __init__(
-        self, mean: Doubles, scale: Doubles, marks: Floats, gamma: float, weights: Floats, linear: LinearFitted
-    ) -> None:
-        self._mean, self._scale, self._marks = mean, scale, marks
-        self._gamma, self._weights, self._linear = gamma, weights, linear
+    def __init__(self, mean: Doubles, scale: Doubles, space: Space, linear: LinearFitted) -> None:
+        self._mean, self._scale, self._space, self._linear = mean, scale, space, linear
         self.chosen = linear.chosen
         self.linear_map: LinearMap | None = None
 
     def predict_proba(self, features: Matrix) -> Probabilities:
         """Return the probabilities of the linear classifier."""
         rows = standardise(features, self._mean, self._scale)
-        return self._linear.predict_proba(gaussian(rows, self._marks, self._gamma) @ self._weights)
+        return self._linear.predict_proba(self._space.place(rows))
 
 
 def components(kernel: Doubles, n_source: int, most: int, mu: float) -> Doubles:

@@ -11,7 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.stack.transfer.estimates.density import effective_number
-from stackbone.stack.transfer.estimates.kernels import common_rows, draw_rows, gaussian, median_gamma
+from stackbone.stack.transfer.estimates.kernels import (
+    WIDTH_IMAGES,
+    common,
+    common_rows,
+    draw_rows,
+    gaussian,
+    median_gamma,
+)
 from stackbone.stack.transfer.estimates.validation import (
     fit_validated,
     labelled_rows,
@@ -60,13 +67,17 @@ class KernelMeanMatching(Method):
 
 def kmm_weights(domains: Domains) -> Doubles:
     """Return ``(n_source,)`` weights from 0 to `BOUND`."""
-    source, target = common_rows(domains)
-    shown = target[draw_rows(len(target), MOST_IMAGES, domains.seed)]
-    gamma = median_gamma(source, target, domains.seed)
-    order = np.random.default_rng(domains.seed).permutation(len(source))
-    weights = np.empty(len(source))
-    for rows in np.array_split(order, -(-len(source) // MOST_IMAGES)):
-        own = source[rows]
+    return domains.once_of_images("kernel means matched", lambda: _match(domains))
+
+
+def _match(domains: Domains) -> Doubles:
+    n, target = len(domains.source), domains.target
+    shown = common(target[draw_rows(len(target), MOST_IMAGES, domains.seed)], domains)
+    gamma = median_gamma(*common_rows(domains, WIDTH_IMAGES), domains.seed)
+    order = np.random.default_rng(domains.seed).permutation(n)
+    weights = np.empty(n)
+    for rows in np.array_split(order, -(-n // MOST_IMAGES)):
+        own = common(domains.source[rows], domains)
         similarity = gaussian(own, shown, gamma).mean(axis=1, dtype=np.float64) * len(own)
         weights[rows] = match_means(gaussian(own, own, gamma), similarity, BOUND)
     return weights

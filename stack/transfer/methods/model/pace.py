@@ -39,10 +39,10 @@ class Pace(Method):
     def fit(self, domains: Domains) -> Fitted:
         """Align, guess, learn."""
         start, aligned = CORAL.fit(domains), correlate(domains)
-        guessed_of = domains.target[domains.target_labels == HIDDEN]
-        rows, guesses = surest(start.predict_proba(guessed_of), SHARE)
+        hidden = np.flatnonzero(domains.target_labels == HIDDEN)
+        rows, guesses = surest(start.predict_proba(domains.target[hidden]), SHARE)
         fitted = fit_classifier(
-            np.concatenate([aligned.labelled(domains), aligned.target.apply(guessed_of[rows])]),
+            aligned.rows(domains, np.concatenate([domains.seen, hidden[rows]])),
             np.concatenate([labelled(domains).codes, guesses]),
             domains.n_classes,
             seed=domains.seed,

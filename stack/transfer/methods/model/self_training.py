@@ -10,7 +10,7 @@ import numpy as np
 
 from stackbone.stack.transfer.classifier import fit_classifier
 from stackbone.stack.transfer.estimates.pseudo_labels import surest
-from stackbone.stack.transfer.estimates.validation import fit_pooled, labelled, labelled_rows, lacking
+from stackbone.stack.transfer.estimates.validation import fit_pooled, labelled, lacking, rows_of_both
 from stackbone.stack.transfer.method import HIDDEN, Domains, Fitted, LinearFitted, Method
 
 SHARES = (0.2, 0.35, 0.5)
@@ -33,13 +33,12 @@ class SelfTraining(Method):
     def fit(self, domains: Domains) -> Fitted:
         """Guess and learn, round by round."""
         start = fit_pooled(domains)
-        x, codes = labelled_rows(domains), labelled(domains).codes
-        guessed_of = domains.target[domains.target_labels == HIDDEN]
+        hidden, codes = np.flatnonzero(domains.target_labels == HIDDEN), labelled(domains).codes
         fitted, taken = start.fitted, 0
         for share in SHARES:
-            rows, guesses = surest(fitted.predict_proba(guessed_of), share)
+            rows, guesses = surest(fitted.predict_proba(domains.target[hidden]), share)
             fitted = fit_classifier(
-                np.concatenate([x, guessed_of[rows]]),
+                rows_of_both(domains, np.concatenate([domains.seen, hidden[rows]])),
                 np.concatenate([codes, guesses]),
                 domains.n_classes,
                 seed=domains.seed,

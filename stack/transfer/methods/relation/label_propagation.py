@@ -11,9 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 
-from stackbone.stack.learners.heads.head import unit_length
-from stackbone.stack.transfer.estimates.moments import moments, standardise
-from stackbone.stack.transfer.estimates.neighbours import nearest
+from stackbone.stack.transfer.estimates.moments import DomainMap, moments, standardise
+from stackbone.stack.transfer.estimates.neighbours import nearest, to_unit_length
 from stackbone.stack.transfer.estimates.validation import lacking
 from stackbone.stack.transfer.method import Domains, Fitted, Matrix, Method, Probabilities
 
@@ -46,15 +45,16 @@ class LabelPropagation(Method):
 
     def fit(self, domains: Domains) -> Fitted:
         """Spread the labels."""
-        both = moments(domains)
-        source = unit_length(standardise(domains.source, both.source_mean, both.scale))
-        target = unit_length(standardise(domains.target, both.target_mean, both.scale))
-        graph = join_neighbours(source, target, NEIGHBOURS)
+        both, n = moments(domains), len(domains.source)
+        rows = np.empty((n + len(domains.target), domains.source.shape[1]), np.float32)
+        DomainMap(both.source_mean, both.scale).apply(domains.source, rows[:n])
+        DomainMap(both.target_mean, both.scale).apply(domains.target, rows[n:])
+        to_unit_length(rows)
+        graph = domains.once_of_images(self.name, lambda: join_neighbours(rows[:n], rows[n:], NEIGHBOURS))
         codes = np.concatenate([domains.source_labels, domains.target_labels])
         labels = (codes[:, None] == np.arange(domains.n_classes)).astype(np.float64)
         chosen: dict[str, float | str] = {"neighbours": float(NEIGHBOURS), "alpha": SPREAD}
-        rows = np.concatenate([source, target])
-        return Neighbourhood(both.target_mean, both.scale, rows, len(source), spread(graph, labels, SPREAD), chosen)
+        return Neighbourhood(both.target_mean, both.scale, rows, n, spread(graph, labels, SPREAD), chosen)
 
 
 class Neighbourhood(Fitted):
@@ -88,7 +88,7 @@ class Neighbourhood(Fitted):
 
     def predict_proba(self, features: Matrix) -> Probabilities:
         """Return the mean of the neighbours in both domains; equal shares where they know nothing."""
-        asked = unit_length(standardise(features, self._mean, self._scale))
+        asked = to_unit_length(standardise(features, self._mean, self._scale))
         total = np.zeros((len(features), self._shares.shape[1]))
         for first, others in ((0, self._rows[: self._n_source]), (self._n_source, self._rows[self._n_source :])):
             neighbours, cosines = nearest(asked, others, NEIGHBOURS)

@@ -17,15 +17,18 @@ from stackbone.stack.learners.heads.head import unit_length
 from stackbone.stack.metrics.temperature import fit_scale
 from stackbone.stack.transfer.estimates.density import importance
 from stackbone.stack.transfer.estimates.moments import moments, standardise
+from stackbone.stack.transfer.estimates.neighbours import to_unit_length
 from stackbone.stack.transfer.estimates.validation import lacking
 from stackbone.stack.transfer.method import HIDDEN, Codes, Domains, Fitted, Matrix, Method, Probabilities
 
 Doubles = NDArray[np.float64]
+Floats = NDArray[np.float32]
 
 PRIOR = 10.0
 """Images of each class that the source's turned prototypes stand for."""
 
 _ROUNDS = 10
+_PIECE = 1024  # rows converted to double precision at a time
 
 
 class PrototypeRelations(Method):
@@ -47,21 +50,21 @@ class PrototypeRelations(Method):
     def fit(self, domains: Domains) -> Fitted:
         """Find where the target's classes are."""
         both = moments(domains)
-        source = unit_length(standardise(domains.source, both.source_mean, both.scale).astype(np.float64))
-        target = unit_length(standardise(domains.target, both.target_mean, both.scale).astype(np.float64))
+        source = to_unit_length(standardise(domains.source, both.source_mean, both.scale))
+        target = to_unit_length(standardise(domains.target, both.target_mean, both.scale))
         present = np.unique(np.concatenate([domains.source_labels, domains.target_labels[domains.seen]]))
         own = class_means(source, _shares(domains.source_labels, domains.n_classes))
         taught = np.isin(np.arange(domains.n_classes), domains.source_labels)
         scale = fit_scale(
-            source @ unit_length(own)[taught].T,
+            _cosines(source, own[taught]),
             np.searchsorted(np.flatnonzero(taught), domains.source_labels),
             importance(domains),
         )
         shares, found = _shares(domains.target_labels, domains.n_classes), own
-        hidden = domains.target_labels == HIDDEN
+        hidden = np.flatnonzero(domains.target_labels == HIDDEN)
         for _ in range(_ROUNDS):
-            said = scale * target[hidden] @ unit_length(found)[present].T
-            shares[np.ix_(hidden, present)] = softmax(said, axis=1)
+            said = scale * _cosines(target, found[present])
+            shares[np.ix_(hidden, present)] = softmax(said[hidden], axis=1)
             moved = found
             found = _place(own, class_means(target, shares), shares.sum(axis=0), taught)
             if np.allclose(moved, found, atol=1e-6):
@@ -101,16 +104,19 @@ class Prototypes(Fitted):
 
     def predict_proba(self, features: Matrix) -> Probabilities:
         """Return the softmax of the cosines."""
-        rows = unit_length(standardise(features, self._mean, self._scale).astype(np.float64))
+        rows = to_unit_length(standardise(features, self._mean, self._scale))
         found = np.zeros((len(features), self._n_classes))
-        found[:, self._present] = softmax(float(self.chosen["scale"]) * rows @ self._directions.T, axis=1)
+        found[:, self._present] = softmax(float(self.chosen["scale"]) * _cosines(rows, self._directions), axis=1)
         return found
 
 
-def class_means(rows: Doubles, shares: Doubles) -> Doubles:
+def class_means(rows: Floats, shares: Doubles) -> Doubles:
     """Return ``(n_classes, dim)`` means of rows by ``(n, n_classes)`` shares; 0 for a class without a row."""
-    mass = shares.sum(axis=0)[:, None]
-    means: Doubles = np.divide(shares.T @ rows, mass, out=np.zeros((shares.shape[1], rows.shape[1])), where=mass > 0)
+    mass, sums = shares.sum(axis=0)[:, None], np.zeros((shares.shape[1], rows.shape[1]))
+    for start in range(0, len(rows), _PIECE):
+        part = slice(start, start + _PIECE)
+        sums += shares[part].T @ rows[part].astype(np.float64)
+    means: Doubles = np.divide(sums, mass, out=np.zeros_like(sums), where=mass > 0)
     return means
 
 
@@ -132,6 +138,11 @@ def turn(source: Doubles, target: Doubles, weights: Doubles) -> Doubles:
     left, _, right = np.linalg.svd((own * weights) @ other.T)
     turned: Doubles = ((own.T @ left) @ right) @ theirs.T
     return turned
+
+
+def _cosines(rows: Floats, directions: Doubles) -> Doubles:
+    """Return the ``(n, k)`` cosines of ``(n, dim)`` rows of length 1 and ``(k, dim)`` directions of any."""
+    return (rows @ unit_length(directions).T.astype(np.float32)).astype(np.float64)
 
 
 def _place(source: Doubles, target: Doubles, counts: Doubles, taught: NDArray[np.bool_]) -> Doubles:

@@ -193,7 +193,7 @@ def test_a_thousand_archives_take_no_more_than_one_open_file(tmp_path: Path, mon
 # --- what the names of archives say -------------------------------------------------------------------------
 
 
-def classes_of(folder: Path, names: Sequence[str]) -> tuple[list[str], str]:
+def classes_of(folder: Path, names: Sequence[str]) -> tuple[Sequence[str], str]:
     """Return the labels of archives of one image each, and the note on their names."""
     for name in names:
         write_archive(folder / name, empty(f"{name}.jpg"))
@@ -333,3 +333,35 @@ def test_members_of_one_name_in_many_shards_are_placed_in_a_time_that_grows_with
     assert len(path_of) == n + 1
     assert list(path_of)[:3] == ["1.jpg", "1.jpg#2", "1.jpg#3"]
     assert path_of["1.jpg#20000"] == "019999.zip/1.jpg"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.zip", b"<!DOCTYPE html>\n<HTML><body>Sign in</body></html>", "a web page"),
+        ("a.tar.gz", b"\n<html>Sign in</html>", "a web page"),
+        ("a.tar", b"PK\x03\x04" + bytes(600), "a zip archive: give it the extension .zip"),
+        ("a.zip", bytes(257) + b"ustar\x0000" + bytes(600), "a tar archive: give it the extension .tar"),
+        ("a.tar.gz", b"\x28\xb5\x2f\xfd" + bytes(600), "compressed by zstd"),
+        ("a.zip", b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "run `git lfs pull`"),
+    ],
+)
+def test_a_file_of_another_kind_is_told_as_what_it_is(tmp_path: Path, name: str, content: bytes, said: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DatasetError) as found:
+        open_dataset(tmp_path / name)
+    assert "by its first bytes it is" in str(found.value)
+    assert said in str(found.value)
+
+
+def test_archives_inside_an_archive_are_to_be_unpacked(tmp_path: Path) -> None:
+    outer = write_archive(tmp_path / "outer.zip", {"train.zip": b"PK", "test.tar.gz": b""})
+    with pytest.raises(DatasetError, match=r"an archive inside an archive.*unpack the archive first"):
+        open_dataset(outer)
+    beside = write_archive(
+        tmp_path / "beside.zip", {"cat/a.png": b"", "dog/b.png": b"", "more.tar": b"", "notes.json": b""}
+    )
+    dataset = open_dataset(beside)
+    assert dataset.labels == ["cat", "dog"]
+    assert dataset.notes == [], "nothing is said of a folder from which images were taken"
+    assert sorted(each.sort for each in dataset.skipped) == [".json", ".tar"]

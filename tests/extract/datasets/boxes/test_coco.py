@@ -14,8 +14,9 @@ import pytest
 from stackbone.cache import DatasetError, FeatureStore
 from stackbone.extract.datasets.boxes import coco_file, coco_json
 from stackbone.extract.datasets.dataset import Dataset, open_dataset
+from stackbone.extract.datasets.files import folder
+from stackbone.extract.datasets.files.folder import FolderFiles
 from stackbone.extract.datasets.folders.walking import folders_in_wrappers
-from stackbone.extract.datasets.kinds import coco as kind
 from stackbone.extract.embedding.indexing import index_dataset
 from tests.made.annotated import coco_content, make_coco, photo
 
@@ -195,9 +196,9 @@ def test_the_folder_is_looked_through_once(coco: Path, monkeypatch: pytest.Monke
         looks.append(path)
         return [*folders_in_wrappers(path)]
 
-    monkeypatch.setattr(kind, "folders_in_wrappers", look)
+    monkeypatch.setattr(folder, "folders_in_wrappers", look)
     assert open_dataset(coco).n == 2
-    assert looks == [coco]
+    assert looks == [coco] * 2, "once for Pascal VOC, and once for COCO"
 
 
 def test_several_files_are_splits_of_one_dataset(coco: Path) -> None:
@@ -463,7 +464,8 @@ def test_an_element_that_is_far_too_long_is_refused_with_its_place(coco: Path) -
 def test_what_is_kept_of_a_file_is_what_counts(coco: Path) -> None:
     file = coco / "annotations" / "instances_train2017.json"
     assert json.loads(file.read_text())["annotations"][0]["segmentation"]
-    read = coco_json.read_lists(file, coco_file._kept(file, labelled=True))
+    files, name = FolderFiles(file.parent), file.name
+    read = coco_json.read_lists(files, name, coco_file._kept(file, labelled=True))
     assert read["annotations"][1] == (1, 10, 1, (1.5, 2.25, 8.5, 6.75), False)
     assert read["images"] == [(10, "a.jpg", (40, 30)), (11, "b.jpg", (40, 30))]
-    assert coco_json.read_lists(file, coco_file._kept(file, labelled=False)).keys() == {"images"}
+    assert coco_json.read_lists(files, name, coco_file._kept(file, labelled=False)).keys() == {"images"}

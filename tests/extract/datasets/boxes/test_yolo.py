@@ -11,6 +11,7 @@ import pytest
 from stackbone.cache import DatasetError, FeatureStore
 from stackbone.extract.datasets.boxes.yolo_places import config_of
 from stackbone.extract.datasets.dataset import Dataset, open_dataset
+from stackbone.extract.datasets.files.files import Files
 from stackbone.extract.datasets.kinds import yolo as kind
 from stackbone.extract.embedding.indexing import index_dataset
 from tests.made.annotated import make_yolo, photo
@@ -260,9 +261,9 @@ def test_a_broken_file_is_refused_where_labels_lie_beside_images(tmp_path: Path)
 def test_the_folder_is_looked_through_once(yolo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     looks: list[Path] = []
 
-    def look(folder: Path) -> Path | None:
-        looks.append(folder)
-        return config_of(folder)
+    def look(files: Files) -> str | None:
+        looks.append(files.place())
+        return config_of(files)
 
     monkeypatch.setattr(kind, "config_of", look)
     assert open_dataset(yolo).n == 3

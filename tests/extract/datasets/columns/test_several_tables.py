@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from stackbone.cache.errors import DatasetError, UsageError
-from stackbone.cache.records.listed import Skipped
+from stackbone.cache.records.indexes.listed import Skipped
 from stackbone.extract.datasets.columns import cells
 from stackbone.extract.datasets.dataset import open_dataset
 from stackbone.extract.datasets.kind import KINDS

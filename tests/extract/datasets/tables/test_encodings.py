@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from tests.made.listings import message
 Table = Callable[..., Path]
 
 
-def labels(dataset: Dataset) -> list[str]:
+def labels(dataset: Dataset) -> Sequence[str]:
     for text in (*dataset.labels, *dataset.splits, *dataset.groups):
         text.encode()  # no surrogates
     return dataset.labels

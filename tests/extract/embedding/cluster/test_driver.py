@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stackbone.cache.errors import ClusterError
+from stackbone.cache.errors import CacheError, ClusterError, StackboneError
 from stackbone.extract.embedding.cluster import driver
 from stackbone.extract.embedding.cluster.actor import actor_class
 from stackbone.extract.embedding.cluster.placing import ClusterOptions
+from stackbone.extract.embedding.cluster.state import ClusterRun
 from stackbone.extract.embedding.cluster.work import Work
 from stackbone.extract.embedding.cluster.worker import Outcome
 from stackbone.extract.embedding.pipeline import Profile
@@ -30,6 +31,10 @@ class RayTaskError(RayError):
     cause: Exception | None = None
 
 
+def outcome(error: StackboneError | None = None) -> Outcome:
+    return Outcome({}, {}, {}, {}, Profile(), error)
+
+
 Answer = Callable[["StandIn", str, str], object]
 """What a worker's method answers: of the cluster, its node and the method's name."""
 
@@ -42,6 +47,9 @@ class StandIn:
     def __init__(self, nodes: str, answer: Answer) -> None:
         self.names, self.answer = nodes, answer
         self.prepared: list[tuple[str, tuple[object, ...]]] = []
+        self.killed: list[str] = []
+        self.turn = -1
+        self.hanging: set[tuple[str, str]] = set()  # nodes and methods that never answer
 
     def nodes(self) -> list[dict[str, object]]:
         return [
@@ -59,26 +67,34 @@ class StandIn:
             return SimpleNamespace(remote=remote)
 
         names = ("prepare", "embed", "progress", "stop")
-        return SimpleNamespace(_actor_id=SimpleNamespace(hex=lambda: node), **{name: method(name) for name in names})
+        methods = {name: method(name) for name in names}
+        return SimpleNamespace(node=node, _actor_id=SimpleNamespace(hex=lambda: node), **methods)
 
     def wait(self, waiting: list[Any], **_: object) -> tuple[list[Any], list[Any]]:
-        return waiting[:1], waiting[1:]
+        able = [each for each in waiting if each not in self.hanging]
+        if waiting[0][1] == "progress":
+            return able, [each for each in waiting if each not in able]
+        self.turn += 1
+        chosen = [able[self.turn % len(able)]] if able else []
+        return chosen, [each for each in waiting if each not in chosen]
 
     def get(self, waited: tuple[str, str]) -> object:
         node, name = waited
         if name == "progress":
-            return 0
+            return 0, 0
         found = self.answer(self, node, name)
         if isinstance(found, Exception):
             raise found
-        return pickle.dumps(Outcome({}, {}, {}, {}, Profile()) if name == "embed" else found)
+        if name == "embed":
+            return pickle.dumps(found if isinstance(found, Outcome) else outcome())
+        return pickle.dumps(found)
 
-    def kill(self, _actor: object) -> None:
-        pass
+    def kill(self, actor: Any) -> None:  # noqa: ANN401
+        self.killed.append(actor.node)
 
 
 @pytest.fixture
-def begun(monkeypatch: pytest.MonkeyPatch) -> Callable[..., driver._Run]:
+def begun(monkeypatch: pytest.MonkeyPatch) -> Callable[..., ClusterRun]:
     """Return what begins a run on nodes."""
     monkeypatch.setattr(driver, "_NODES_SECONDS", 0.0)
     monkeypatch.setattr(driver, "_LOOK_SECONDS", 0.0)
@@ -88,7 +104,7 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> Callable[..., driver._Run]:
         lambda ray, node, _cores, _gpus: SimpleNamespace(remote=lambda _worker: ray.actor(node)),
     )
 
-    def begin(nodes: str, answer: Answer, options: ClusterOptions = ClusterOptions("auto")) -> driver._Run:  # noqa: B008
+    def begin(nodes: str, answer: Answer, options: ClusterOptions = ClusterOptions("auto")) -> ClusterRun:  # noqa: B008
         images: Any = SimpleNamespace(
             rows=np.arange(N_IMAGES),
             paths=[f"{number}.png" for number in range(N_IMAGES)],
@@ -96,17 +112,17 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> Callable[..., driver._Run]:
         )
         job: Any = SimpleNamespace(on=SimpleNamespace(device="cpu"))
         work = Work(np.arange(N_IMAGES))
-        return driver._Run(StandIn(nodes, answer), options, images, {}, job, work, b"", Profile(), {}, {})
+        return ClusterRun(StandIn(nodes, answer), options, images, {}, job, work, b"", Profile(), {}, {})
 
     return begin
 
 
-def drive(run: driver._Run) -> None:
+def drive(run: ClusterRun) -> None:
     driver._drive(run, lambda *_: None)
 
 
 def test_a_worker_that_dies_once_is_replaced_though_another_node_is_left_out(
-    begun: Callable[..., driver._Run],
+    begun: Callable[..., ClusterRun],
 ) -> None:
     died: list[str] = []
 
@@ -123,7 +139,7 @@ def test_a_worker_that_dies_once_is_replaced_though_another_node_is_left_out(
     assert run.left_out == {"A": "the machine A does not see the cache"}
 
 
-def test_a_run_ends_at_once_where_no_node_can_work(begun: Callable[..., driver._Run]) -> None:
+def test_a_run_ends_at_once_where_no_node_can_work(begun: Callable[..., ClusterRun]) -> None:
     run = begun("AB", lambda _ray, node, _name: f"the machine {node} does not see the cache")
     with pytest.raises(ClusterError, match="the machine A does not see the cache; the machine B does not see"):
         drive(run)
@@ -135,13 +151,63 @@ ValueError: no such thing
 """
 
 
-def test_of_a_worker_that_cannot_be_made_the_cause_and_the_machine_are_told(begun: Callable[..., driver._Run]) -> None:
+def test_a_worker_that_hangs_is_ended_and_others_do_its_images(
+    begun: Callable[..., ClusterRun], caplog: pytest.LogCaptureFixture
+) -> None:
+    run = begun("AB", lambda *_: None, ClusterOptions("auto", worker_timeout=0.1))
+    run.ray.hanging = {("A", "embed"), ("A", "progress")}
+    drive(run)
+    assert run.work.n_done == N_IMAGES
+    assert not run.failed
+    assert run.ray.killed
+    assert set(run.ray.killed) == {"A"}
+    told = next(each for each in caplog.messages if "host-A" in each)
+    assert told.startswith("a worker of the cluster ended, and others go on with its 64 images: host-A: it did nothing")
+    assert told.endswith("give --worker-timeout a larger number")
+
+
+def test_a_node_whose_workers_only_end_is_left_out_and_costs_no_image(
+    begun: Callable[..., ClusterRun], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its pieces go to others, so that no image is taken for what ended its workers."""
+    monkeypatch.setattr("stackbone.extract.embedding.cluster.work.MOST_IMAGES", 1)
+    run = begun("AB", lambda _ray, node, name: RayError("killed") if (node, name) == ("A", "embed") else None)
+    drive(run)
+    assert run.work.n_done == N_IMAGES
+    assert not run.failed
+    assert run.left_out == {"A": "workers ended 4 times at once: host-A: killed"}
+
+
+def test_a_node_where_a_worker_cannot_go_on_is_left_out_while_others_can(begun: Callable[..., ClusterRun]) -> None:
+    full = CacheError("the disk is full")
+
+    def answer(_: StandIn, node: str, name: str) -> object:
+        return outcome(full) if (node, name) == ("A", "embed") else None
+
+    run = begun("AB", answer)
+    drive(run)
+    assert run.work.n_done == N_IMAGES
+    assert not run.failed
+    assert run.left_out == {"A": "a worker on host-A could not go on: the disk is full"}
+    with pytest.raises(CacheError, match="the disk is full"):
+        drive(begun("A", answer))
+
+
+def test_a_run_that_fails_on_every_node_ends_with_the_error_of_the_last(begun: Callable[..., ClusterRun]) -> None:
+    full = CacheError("the disk is full")
+    run = begun("ABC", lambda _ray, _node, name: outcome(full) if name == "embed" else None)
+    with pytest.raises(CacheError, match="the disk is full"):
+        drive(run)
+    assert len(run.left_out) == 2
+
+
+def test_of_a_worker_that_cannot_be_made_the_cause_and_the_machine_are_told(begun: Callable[..., ClusterRun]) -> None:
     run = begun("A", lambda *_: RayError(DIED))
     with pytest.raises(ClusterError, match="workers ended 3 times at once: host-A: ValueError: no such thing"):
         drive(run)
 
 
-def test_a_worker_that_fails_is_told_with_its_machine_and_what_to_do(begun: Callable[..., driver._Run]) -> None:
+def test_a_worker_that_fails_is_told_with_its_machine_and_what_to_do(begun: Callable[..., ClusterRun]) -> None:
     run = begun(
         "A", lambda _ray, _node, name: RayTaskError("ray::embed()\nValueError: odd") if name == "embed" else None
     )
@@ -166,7 +232,7 @@ def test_a_worker_whose_machine_has_no_stackbone_says_so(monkeypatch: pytest.Mon
 
 
 def test_workers_of_a_node_have_slots_of_their_own_and_a_new_one_that_of_the_dead(
-    begun: Callable[..., driver._Run],
+    begun: Callable[..., ClusterRun],
 ) -> None:
     died: list[str] = []
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from stackbone.cache import FeatureStore
 from tests.made.checkout import ROOT
@@ -113,10 +115,64 @@ def test_a_node_killed_and_a_node_added_in_the_middle_change_no_row(
     assert ask(nodes, "add") == "2"
     printed, told = run.communicate(timeout=200)
     assert run.returncode == 0, told
+    assert "raylet" not in printed  # Ray would print there what its log says of the node
     assert rows_of(cache) == expected
     assert "1 of 260 images failed" in printed
     index = FeatureStore(cache).dataset()
     assert index.reason[index.path.index("odd/007.jpg")]
+
+
+SLEEPER = """
+import os
+import time
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    input_size = 16
+
+    def __init__(self):
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(1))
+
+    def forward(self, x):
+        try:
+            os.close(os.open({flag!r}, os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            return self.scale * x.mean((2, 3))
+        while True:
+            time.sleep(3600)
+"""
+
+
+def test_a_worker_that_sleeps_for_ever_is_ended_and_others_do_its_images(
+    photos: Path, nodes: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    """The first of two workers that gets a batch."""
+    assert nodes.stdout
+    address = nodes.stdout.readline().strip()
+    flag = tmp_path / "asleep"
+    (tmp_path / "net.py").write_text(SLEEPER.format(flag=str(flag)))
+    save_file({"scale": np.ones(1, np.float32)}, tmp_path / "net.safetensors")
+    network = ["--backbone-module", f"{tmp_path / 'net.py'}:Net", "--weights", str(tmp_path / "net.safetensors")]
+    words = [sys.executable, "cli.py", "extract", str(photos), *network]
+    cache, here = tmp_path / "features", tmp_path / "here"
+    run = subprocess.run(
+        [*words, "--cache", str(cache), "--ray", address, "--worker-timeout", "20"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    assert flag.exists()
+    assert re.search(r"others go on with its \d+ images: .*: it did nothing for \d+ seconds", run.stderr), run.stderr
+    assert "1 of 260 images failed" in run.stdout
+    alone = subprocess.run([*words, "--cache", str(here)], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert alone.returncode == 0, alone.stderr
+    assert rows_of(cache) == rows_of(here)
 
 
 def test_with_nothing_to_embed_no_cluster_is_started(photos: Path, tmp_path: Path) -> None:

@@ -50,6 +50,33 @@ def test_an_image_that_ends_every_worker_is_found_by_parting(place: int) -> None
     assert sorted(finished) == [number for number in range(300) if number != place]
 
 
+def test_a_piece_that_a_node_lost_goes_to_another_and_both_must_lose_an_image_to_blame_it() -> None:
+    work = Work(np.arange(1))
+    piece = work.take(None, 2)
+    assert piece is not None
+    assert work.lose(piece, "A")
+    assert work.take(None, 2, not_of="A") is None
+    assert work.n_waiting == 1
+    again = work.take(None, 2, not_of="B")
+    assert again is not None
+    assert again.numbers.tolist() == [0]
+    assert not work.lose(again, "B")
+    assert work.is_done
+
+
+def test_a_node_that_lost_a_piece_gets_the_next_one() -> None:
+    work = Work(np.arange(200))
+    first = work.take(None, 2)
+    assert first is not None
+    work.lose(first, "A")
+    other = work.take(None, 2, not_of="A")
+    assert other is not None
+    assert not set(other.numbers) & set(first.numbers)
+    again = work.take(None, 2)  # where there is no other node
+    assert again is not None
+    assert again.numbers.tolist() == first.numbers.tolist()
+
+
 def test_pieces_grow_with_the_pace_and_shrink_towards_the_end() -> None:
     work = Work(np.arange(10_000))
     first, second = work.take(None, 2), work.take(30.0, 2)

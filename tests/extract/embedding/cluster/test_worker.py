@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from stackbone.cache import FeatureStore, UsageError, WeightsError, empty_index
+from stackbone.cache.disk.files import mark_folder
 from stackbone.cache.errors import ClusterError
 from stackbone.extract import open_dataset
 from stackbone.extract.embedding.cluster.driver import embed_on_cluster
@@ -70,7 +71,7 @@ def test_a_piece_is_committed_and_told(
     assert [each.lasting for each in outcome.failed.values()] == [True]
     assert len(outcome.remarks) == 1
     assert {key: passes.n_run for key, passes in outcome.passes.items()} == dict.fromkeys(counts, 9)
-    assert worker.progress() == 10
+    assert worker.progress() == (10, 12)  # and two networks that it started
     assert sum(int(each.missing(images.digests).sum()) for each in store.feature_sets()) == 2
 
 
@@ -80,8 +81,10 @@ def test_of_a_lost_piece_what_is_committed_is_told_and_not_computed_again(
 ) -> None:
     first = worker.embed(order(images, job, store))
     counts.clear()
+    before = worker.progress()[1]
     again = worker.embed(order(images, job, store, again=True))
     assert counts == {}
+    assert worker.progress()[1] > before  # or it would be taken for one that hangs
     assert set(again.n_embedded.values()) == {0}
     assert again.remarks == first.remarks
     assert again.failed.keys() == first.failed.keys()
@@ -107,7 +110,7 @@ def test_a_stopped_worker_commits_what_it_computed(
     worker.stop()
     outcome = worker.embed(order(images, job, store))
     assert outcome.error is None
-    assert worker.progress() == 1
+    assert worker.progress()[0] == 1
     assert set(outcome.n_embedded.values()) <= {0, 1}
 
 
@@ -130,6 +133,14 @@ def test_a_machine_that_does_not_see_the_files_says_which(worker: Worker, tmp_pa
         replace(worker, root=tmp_path / "elsewhere").prepare(None)
     with pytest.raises(ClusterError, match="does not see the cache"):
         replace(worker, cache=tmp_path / "nowhere").prepare(None)
+
+
+def test_a_machine_with_another_folder_of_the_same_name_says_so(worker: Worker, tmp_path: Path) -> None:
+    """Or it would write its shards to where nobody looks."""
+    with mark_folder(tmp_path) as mark:
+        replace(worker, mark=mark).prepare(None)
+    with pytest.raises(ClusterError, match=r"has another folder than the run as the cache .*: mount the run's there"):
+        replace(worker, mark=mark).prepare(None)
 
 
 def test_weights_are_found_where_this_machine_has_them(store: FeatureStore, images: Images, tmp_path: Path) -> None:

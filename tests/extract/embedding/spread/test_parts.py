@@ -14,7 +14,7 @@ import pytest
 from stackbone.cache import FAILED, DatasetIndex, FeatureStore, UsageError, as_keys
 from stackbone.cache.disk import digest
 from stackbone.cache.findings.found import findings_files
-from stackbone.cache.records.index import index_path, read_index
+from stackbone.cache.records.indexes.index_file import index_path, read_index
 from stackbone.extract import ExtractReport, open_dataset
 from stackbone.extract.embedding import pipeline
 from stackbone.extract.embedding import run as run_module

@@ -1,0 +1,1 @@
+"""The files of a dataset, wherever they lie: in a folder, in archives, behind a URL."""

@@ -1,0 +1,120 @@
+"""The files in archives, as if all of these were unpacked into one folder."""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, NamedTuple, cast
+
+from stackbone.cache.errors import ImageError, Malformed, lost_server
+from stackbone.extract.containers.container import Container
+from stackbone.extract.containers.opening import open_container
+from stackbone.extract.datasets.files.files import content_of
+from stackbone.extract.datasets.files.listed import ListedFiles
+
+
+class Packed(NamedTuple):
+    """Where a file lies: the path of its archive, its name there, and its size in bytes."""
+
+    archive: str
+    name: str
+    size: int
+
+
+@dataclass(frozen=True)
+class ArchivedFiles(ListedFiles):
+    """See `Files`.
+
+    Attributes
+    ----------
+    root
+        Folder that the archives' paths are relative to.
+    title
+        Of the archives.
+    packed
+        Each file, by its path in the folder that the archives would be unpacked into.
+    """
+
+    root: Path = Path()
+    title: str = ""
+    packed: Mapping[str, Packed] | None = None
+
+    def listed(self, path: str) -> str:
+        """Return ``ARCHIVE/MEMBER``."""
+        found = self._found[self.prefix + path]
+        return f"{found.archive}/{found.name}"
+
+    def place(self, path: str = "") -> Path:
+        """Return the path of a file with that of its archive before it; of a folder that of an archive with it."""
+        whole = self._whole(path)
+        if whole in self._found:
+            return self.root / self.listed(path)
+        inner = f"{whole}/" if whole else ""
+        found = next((each for name, each in self._found.items() if name.startswith(inner)), None)
+        if found is None:
+            return self.root / whole
+        return self.root / found.archive / whole if found.name.startswith(inner) else self.root / found.archive
+
+    def open(self, path: str, most: int) -> BinaryIO:
+        """Return a file's bytes as a stream."""
+        return io.BytesIO(content_of(self, path, most))
+
+    def contents(self, paths: Sequence[str], most: int) -> Iterator[tuple[str, bytes | OSError]]:
+        """Yield the bytes of files; each archive is read once, and what is wanted of it is in memory then."""
+        said: dict[str, bytes | OSError] = {}
+        wanted: dict[str, dict[str, str]] = {}  # archive to names in it, and the path of each
+        for path in paths:
+            found = self._found.get(self.prefix + path)
+            if found is None:
+                said[path] = FileNotFoundError(errno.ENOENT, "is not there")
+            elif found.size > most:
+                said[path] = OSError(errno.EFBIG, f"has {found.size:,} bytes, over the limit of {most:,}")
+            else:
+                wanted.setdefault(found.archive, {})[found.name] = path
+        for archive, names in wanted.items():
+            said |= {names[name]: found for name, found in _read(os.path.join(self.root, archive), names)}
+        yield from ((path, said[path]) for path in paths)
+
+    @property
+    def _found(self) -> Mapping[str, Packed]:
+        return cast(Mapping[str, Packed], self.packed)
+
+
+def _read(place: str, names: Mapping[str, str]) -> Iterator[tuple[str, bytes | OSError]]:
+    """Yield members of an archive with their bytes, or why there are none."""
+    missing = dict.fromkeys(names)
+    fault: OSError | None = None
+    try:
+        with closing(open_container(place)) as container:
+            try:
+                for name, content in container.stream(names.keys()):
+                    del missing[name]
+                    yield name, content
+            except Malformed as exc:
+                fault = _damaged(exc)
+            for name in missing:
+                yield name, fault or _why_not(container, name)
+    except OSError as exc:
+        if lost_server(exc):
+            raise
+        yield from ((name, exc) for name in missing)
+    except Malformed as exc:
+        yield from ((name, _damaged(exc)) for name in missing)
+
+
+def _why_not(container: Container, name: str) -> OSError:
+    """Return why a member was passed over."""
+    try:
+        container.read(name)
+    except (ImageError, Malformed) as exc:
+        return OSError(errno.EIO, str(exc))
+    return OSError(errno.EIO, "it could be read the second time only; run again")
+
+
+def _damaged(exc: Malformed) -> OSError:
+    return OSError(errno.EIO, f"its archive is damaged: {exc}")

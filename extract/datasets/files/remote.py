@@ -1,0 +1,77 @@
+"""The files below a folder behind a URL."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from stackbone.cache.errors import lost_server
+from stackbone.cache.places.object_path import ObjectPath
+from stackbone.cache.places.opened import side_by_side
+from stackbone.cache.places.place import Place
+from stackbone.extract.containers.opening import open_source
+from stackbone.extract.datasets.files.listed import ListedFiles
+from stackbone.extract.datasets.remote.root import remote_root
+
+
+@dataclass(frozen=True)
+class RemoteFiles(ListedFiles):
+    """See `Files`.
+
+    Attributes
+    ----------
+    url
+        Of the folder that was listed.
+    """
+
+    url: str = ""
+
+    @property
+    def title(self) -> str:
+        """The folder's name."""
+        return self.root.name
+
+    @property
+    def root(self) -> Path:
+        """The folder as what stands for a `Path`."""
+        return self.place()
+
+    def listed(self, path: str) -> str:
+        """Return the path as it is."""
+        return path
+
+    def place(self, path: str = "") -> Path:
+        """Return the URL of a file or folder, as a `Path`."""
+        whole = self._whole(path)
+        return remote_root(self.url) / whole if whole else remote_root(self.url)
+
+    def open(self, path: str, most: int) -> BinaryIO:
+        """Open a file, to be read by range."""
+        stream = open_source(os.fspath(self.place(path)))
+        size = stream.seek(0, os.SEEK_END)
+        if size > most:
+            stream.close()
+            raise OSError(errno.EFBIG, f"has {size:,} bytes, over the limit of {most:,}")
+        stream.seek(0)
+        return stream
+
+    def contents(self, paths: Sequence[str], most: int) -> Iterator[tuple[str, bytes | OSError]]:
+        """Yield the bytes of files, a request for each, several at once."""
+
+        def get(place: Place) -> bytes | OSError:
+            try:
+                content = cast(ObjectPath, place).read(0, most + 1)
+            except OSError as exc:
+                if lost_server(exc):
+                    raise
+                return exc
+            limit = f"has more bytes than the limit of {most:,}"
+            return content if len(content) <= most else OSError(errno.EFBIG, limit)
+
+        places = [cast(ObjectPath, self.place(path)) for path in paths]
+        for path, (_, found) in zip(paths, side_by_side(places, get), strict=True):
+            yield path, found

@@ -1,0 +1,67 @@
+"""Workers that are gone, hang or cannot go on: their pieces go to others, and a node that only loses is left out."""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import suppress
+
+from stackbone.cache.text import counted
+from stackbone.extract.embedding.cluster.state import ClusterRun, Hand
+from stackbone.extract.embedding.embedder import Failure
+
+_MOST_DEATHS = 3  # of workers of one node that did nothing
+_log = logging.getLogger(__name__)
+
+
+def bury(run: ClusterRun, hand: Hand, reason: str) -> None:
+    """Take back the piece of a worker that is gone; leave its node out if its workers do nothing but end."""
+    run.hands.remove(hand)
+    n_deaths = run.deaths[hand.node] = run.deaths.get(hand.node, 0) + 1
+    if hand.piece is None:
+        _log.warning("a worker of the cluster ended: %s", reason)
+        is_useless = n_deaths >= _MOST_DEATHS
+    else:
+        _log.warning("a worker of the cluster ended, and others go on with its %d images: %s", len(hand.piece), reason)
+        # Where no other node can, it may be the images that end them.
+        is_useless = n_deaths > _MOST_DEATHS and run.has_others(hand)
+    if is_useless:
+        _leave_out(run, hand, f"workers ended {n_deaths} times at once: {reason}")
+    _lose(run, hand)
+
+
+def end_if_hanging(run: ClusterRun, hand: Hand) -> None:
+    """End a worker that has a piece and did nothing for it in the time that a worker is given."""
+    silent_seconds = time.monotonic() - hand.moved
+    if silent_seconds <= run.options.worker_timeout or run.ray.wait([hand.waiting_for], timeout=0)[0]:
+        return  # or all is done, and this process did not look
+    with suppress(Exception):  # whatever becomes of it, its piece goes to others
+        run.ray.kill(hand.actor)
+    bury(
+        run,
+        hand,
+        f"{run.machine(hand)}: it did nothing for {counted(round(silent_seconds), 'second')}. If its network needs "
+        "longer for a batch, give --worker-timeout a larger number",
+    )
+
+
+def give_up(run: ClusterRun, hand: Hand, why: str) -> None:
+    """Do without a node on which a worker cannot go on, and take back the piece of that worker."""
+    run.hands.remove(hand)
+    with suppress(Exception):
+        run.ray.kill(hand.actor)
+    _leave_out(run, hand, why)
+    _lose(run, hand)
+
+
+def _leave_out(run: ClusterRun, hand: Hand, why: str) -> None:
+    if hand.node not in run.left_out:
+        _log.warning("a node of the cluster is left out: %s", why)
+    run.left_out[hand.node] = why
+
+
+def _lose(run: ClusterRun, hand: Hand) -> None:
+    """Give the piece of a worker, if it has one, to others; of one image that ended several, say so."""
+    if hand.piece is not None and not run.work.lose(hand.piece, hand.node):
+        digest = run.images[int(hand.piece.numbers[0])].digest
+        run.failed[digest] = Failure("workers of the cluster ended when they read it; run again", lasting=False)
