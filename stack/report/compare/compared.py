@@ -88,12 +88,14 @@ def check_comparable(results: Sequence[Compared]) -> str:
 def lacks_same_folds(first: Compared, second: Compared) -> str | None:
     """Return why two results cannot be compared fold by fold; None where they can."""
     a, b = first.result, second.result
+    if a.images is not None and b.images is not None and not share_images(a.images, b.images).rows:
+        return "they are of different datasets, with no image in common"
     differing = [name for name in ("task", "n_images", "n_groups") if a.content.get(name) != b.content.get(name)]
     if (a.images is None or b.images is None) and first.dataset != second.dataset:  # else its images tell
         differing.append("dataset")
     differing += differing_options(a.content, b.content)
     if differing:
-        return f"they differ in {', '.join(each.replace('_', ' ') for each in differing)}"
+        return f"they differ in {', '.join(each.replace('n_', 'number of ') for each in differing)}"
     n_first, n_second = (len(each.scores[each.model]) for each in (first, second))
     if n_first != n_second:
         return f"{first.name} has scores of {counted(n_first, 'fold')}, {second.name} of {n_second:,}"
