@@ -311,7 +311,7 @@ def without_times(found: Any) -> Any:  # noqa: ANN401
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(280, func_only=True)
+@pytest.mark.timeout(500, func_only=True)
 @pytest.mark.usefixtures("ray_for_itself")
 def test_stack_and_transfer_score_the_same_on_a_cluster(make_cache: MakeCache, tmp_path: Path) -> None:
     make_cache(tmp_path / "features", [str(i % 3) for i in range(90)])
