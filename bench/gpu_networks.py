@@ -6,6 +6,7 @@ does. What cannot run on a device, or here, is shown with its reason.
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable
@@ -39,6 +40,23 @@ def seconds_of(run: Run, device: str, seconds: float) -> float:
         wait()
         calls += 4
     return (time.perf_counter() - started) / calls
+
+
+def seconds_or_nan(run: Run, device: str, seconds: float) -> float:
+    """Return the same, or nan where the way fails, such as for want of memory beside the others: these go on."""
+    try:
+        return seconds_of(run, device, seconds)
+    except Exception as exc:  # as `faster_ways` has it
+        print(_reason(exc), file=sys.stderr)
+        return math.nan
+
+
+def _reason(exc: Exception) -> str:
+    return (str(exc).strip() or type(exc).__name__).splitlines()[0][:60]
+
+
+def _ratio(rate: float, first: float) -> str:
+    return "-" if math.isnan(first) else f"{rate / first:.2f}x"
 
 
 def eager(network: Any, batch: Any, device: str) -> Run:  # noqa: ANN401 - torch's own, which is imported late
@@ -122,15 +140,17 @@ def faster_ways(
                 made = make(network, batch, device)
                 seconds_of(made, device, 0.0)
             except Exception as exc:  # a way that fails here is one of the things to be found out
-                reason = (str(exc).strip() or type(exc).__name__).splitlines()[0][:60]
-                rows.append([name, way, "-", reason])
+                rows.append([name, way, "-", _reason(exc)])
                 continue
             ready[way] = n, made
-        each_s = [partial(seconds_of, made, device, seconds / rounds) for _, made in ready.values()]
+        each_s = [partial(seconds_or_nan, made, device, seconds / rounds) for _, made in ready.values()]
         taken = medians_in_turns(each_s, rounds)
         own = {way: n / one for (way, (n, _)), one in zip(ready.items(), taken, strict=True)}
+        first = next(iter(own.values()), math.nan)
         for way, rate in own.items():
-            rows.append([name, way, f"{rate:,.0f}", f"{rate / next(iter(own.values())):.2f}x"])
+            cells = ["-", "failed in a later round"] if math.isnan(rate) else [f"{rate:,.0f}", _ratio(rate, first)]
+            rows.append([name, way, *cells])
             print("\t".join(rows[-1]), file=sys.stderr, flush=True)
+        own = {way: rate for way, rate in own.items() if not math.isnan(rate)}
         figures[name] = own
     return rows, figures

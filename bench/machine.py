@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import platform
 import statistics
@@ -64,9 +65,13 @@ def spread(values: Sequence[float]) -> dict[str, float]:
 
 
 def medians_in_turns(measures: Sequence[Callable[[], float]], rounds: int) -> list[float]:
-    """Return the median of each measure, over rounds in which all take their turn: what drifts befalls all alike."""
+    """Return the median of each measure, over rounds in which all take their turn: what drifts befalls all alike.
+
+    That of a measure which gives nan in any round is nan.
+    """
     found = [[measure() for measure in measures] for _ in range(rounds)]
-    return [statistics.median(values) for values in zip(*found, strict=True)]
+    each = zip(*found, strict=True)
+    return [math.nan if any(map(math.isnan, values)) else statistics.median(values) for values in each]
 
 
 def report(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], figures: Any, file: Path | None) -> None:  # noqa: ANN401

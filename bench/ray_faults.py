@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -32,9 +33,10 @@ from stackbone.extract.embedding.cluster.placing import ClusterOptions
 
 HERE = Path(__file__).resolve().parent
 N_IMAGES = 160
-WORKER_TIMEOUT = 5.0
+WORKER_TIMEOUT = 10.0  # no worker is ended that is only slow where a machine is busy
 _BUSY_SECONDS = 0.8  # in which most runs end, once a worker has begun
 _GONE_SECONDS = 30.0  # after which no worker of a trial may be left
+_MOST_SECONDS = 120.0  # for a cluster or a node to start, or a head's first worker
 _OWN = {  # what workers do to themselves
     "sleep": "worker sleeps for ever",
     "stop": "worker stopped (SIGSTOP)",
@@ -106,7 +108,16 @@ class _Cluster:
         assert self.process.stdout
         self.process.stdin.write(f"{what}\n")
         self.process.stdin.flush()
-        self.process.stdout.readline()
+        _answer(self.process)
+
+
+def _answer(process: subprocess.Popen[str]) -> str:
+    """Return the line that the nodes answer with."""
+    assert process.stdout
+    if not select.select([process.stdout], [], [], _MOST_SECONDS)[0] or not (line := process.stdout.readline()):
+        message = f"the nodes of a Ray cluster did not answer within {_MOST_SECONDS:.0f} s"
+        raise RuntimeError(message)
+    return line.strip()
 
 
 @contextmanager
@@ -124,14 +135,11 @@ def _cluster() -> Iterator[_Cluster]:
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
     ) as process:
-        assert process.stdout
-        address = process.stdout.readline().strip()
-        if not address:
-            message = "a Ray cluster could not be started"
-            raise RuntimeError(message)
         assert process.stdin
-        with process.stdin, joined(address):
-            yield _Cluster(process, address)
+        with process.stdin:  # which ends the nodes when it closes
+            address = _answer(process)
+            with joined(address):
+                yield _Cluster(process, address)
 
 
 class _Told(logging.Handler):
@@ -232,7 +240,12 @@ class _Bench:
         script = f"import ray_stub; ray_stub.embed_as_head(*{words!r})"
         silent = subprocess.DEVNULL
         head = subprocess.Popen([sys.executable, "-c", script], cwd=HERE, stdout=silent, stderr=silent)
+        until = time.monotonic() + _MOST_SECONDS
         while head.poll() is None and not _workers(fault.folder):
+            if time.monotonic() > until:
+                head.kill()
+                message = f"the head of a run had no worker within {_MOST_SECONDS:.0f} s"
+                raise RuntimeError(message)
             time.sleep(0.02)
         time.sleep(float(rng.uniform(0, _BUSY_SECONDS)))
         if head.poll():

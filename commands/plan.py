@@ -24,6 +24,7 @@ from stackbone.commands.shared.options import (
     DecodingOptions,
     JsonOption,
     SourceOptions,
+    finite,
 )
 from stackbone.commands.shared.tables import print_table
 
@@ -40,7 +41,7 @@ def command(
         typer.Option(min=1, metavar="N", help="Tell for N machines like this one, too [default: for 4 and 16]"),
     ] = None,
     seconds: Annotated[
-        float, typer.Option(min=0.1, help="How long to measure, beside the time to start the networks")
+        float, typer.Option(min=0.1, callback=finite, help="How long to measure, beside the time to start the networks")
     ] = 10.0,
     backbones: ChosenBackbonesOption = None,
     outputs: OutputsOption = None,

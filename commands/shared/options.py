@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,14 @@ def _lasting(cache: str | None) -> str | None:
         message = f"{cache} ends with this command, and all that it computes. Name a folder, or a URL such as s3://..."
         raise UsageError(message)
     return cache
+
+
+def finite(number: float | None) -> float | None:
+    """Refuse nan and infinity, which every comparison with a limit lets pass or never reaches."""
+    if number is not None and not math.isfinite(number):
+        message = f"{number} is no number that can be reached: give a finite one"
+        raise typer.BadParameter(message)
+    return number
 
 
 CacheOption = Annotated[
@@ -69,7 +78,8 @@ ModelOption = Annotated[
     Path, typer.Option("--model", help="File that `stack --save`, `transfer --save` or `detect --save` wrote")
 ]
 MaxFailedOption = Annotated[
-    float, typer.Option(min=0, max=1, help="Exit with code 1 if more than this share of the images fails")
+    float,
+    typer.Option(min=0, max=1, callback=finite, help="Exit with code 1 if more than this share of the images fails"),
 ]
 SplitOption = Annotated[
     str | None,

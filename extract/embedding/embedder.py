@@ -54,6 +54,10 @@ class _Running:
     wait: Wait
 
 
+def _nobody_watches() -> None:
+    """Do nothing."""
+
+
 @dataclass
 class Embedder:
     """Fills batches, runs them, and commits what came out.
@@ -71,6 +75,8 @@ class Embedder:
     fill_batches
         Whether the last batch is filled up where the engine asks for it, so that a row has the same bytes whichever
         other images a run, or a part of it, has. Alone it would cost one image the time of a batch.
+    on_step
+        Called after each batch, or part of one, and each commit, so that who watches knows that it does not hang.
     n_run
         Passes of the network, one for each view of an image.
     start_seconds, embed_seconds, commit_seconds
@@ -84,6 +90,7 @@ class Embedder:
     provenance: Mapping[str, str]
     batch_size: int | None = None
     fill_batches: bool = False
+    on_step: Callable[[], object] = _nobody_watches
     n_run: int = 0
     start_seconds: float = 0.0
     embed_seconds: float = 0.0
@@ -182,6 +189,7 @@ class Embedder:
         running, self._running = self._running, None
         numbers, views, digests, sizes = running.numbers, running.views, running.digests, running.sizes
         computed = running.wait()
+        self.on_step()
         results = [each[: len(digests)] for each in computed.features]
         self.embed_seconds += computed.seconds
         self.n_run += len(digests)
@@ -223,6 +231,7 @@ class Embedder:
         provenance = {**self.provenance, **self._engine.provenance, "created": created, "images_per_s": rate}
         for filling in waiting:
             filling.commit(forms[filling.spec.output], provenance, self._cut)
+            self.on_step()
         self.commit_seconds += time.perf_counter() - started
 
     def _launch(self, engine: Engine, pixels: NDArray[np.uint8]) -> Wait:
@@ -232,6 +241,7 @@ class Embedder:
         while start < len(pixels):
             try:
                 waits.append(_start(engine, pixels[start : start + size]))
+                self.on_step()
                 start += size
                 continue
             except MemoryError as exc:

@@ -12,7 +12,8 @@ from stackbone.cache import usable_cores
 from stackbone.cache.progress import Progress
 from stackbone.stack.computing.arithmetic import HOST, chosen_arithmetic
 from stackbone.stack.fitting.fit_warnings import fitting, messages
-from stackbone.stack.fitting.on_ray import is_on_ray, run_on_ray, run_wide_on_ray
+from stackbone.stack.fitting.on_ray import is_on_ray, run_on_ray
+from stackbone.stack.fitting.wide_on_ray import run_wide_on_ray
 
 FitKey = tuple[str, int]
 """Model, and number of the fold."""

@@ -1,7 +1,6 @@
-"""Fits on the machines of a Ray cluster; features go over once for all fits.
+"""Fits on the machines of a Ray cluster, a core each, by joblib's Ray backend; features go over once a group of fits.
 
-Most fits take a core each, by joblib's Ray backend. Those that copy all rows, and whose products use every core, are
-wide: each has a machine of the cluster to itself.
+Those that copy all rows, and whose products use every core, are wide: see `wide_on_ray`.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from stackbone.cache.cluster.causes import cause_of
 from stackbone.cache.cluster.code import bring_code
 from stackbone.cache.cluster.joining import joined
 from stackbone.cache.errors import ClusterError
-from stackbone.cache.text import counted
+from stackbone.cache.text import counted, typed
 from stackbone.stack.fitting.fit_warnings import fitting
 from stackbone.stack.fitting.packed import NotPackedError, SharedArrays
 
@@ -37,8 +36,16 @@ _log = logging.getLogger(__name__)
 
 @contextmanager
 def fits_on_ray(address: str) -> Iterator[None]:
-    """Let all fits meanwhile run on a Ray cluster; address and errors as of `cache.cluster.joining.joined`."""
-    with joined(address):
+    """Let all fits meanwhile run on a Ray cluster; address and errors as of `cache.cluster.joining.joined`.
+
+    Raises
+    ------
+    ClusterError
+        Also if no node of the cluster has a core.
+    """
+    with joined(address) as ray:
+        if ray.cluster_resources().get("CPU", 0) < 1:
+            raise ClusterError(_no_cores_message(address, sum(bool(each["Alive"]) for each in ray.nodes())))
         joblib.register_parallel_backend(_BACKEND, _backend())
         with joblib.parallel_config(_BACKEND, n_jobs=-1):
             yield
@@ -75,51 +82,20 @@ def run_on_ray(
     ClusterError
         If the cluster is gone or full, or one of its machines cannot run this code.
     """
-    with _translated():
-        tasks, here = _packed(fits)
+    with translated():
+        tasks, here = packed_fits(fits)
         parallel = joblib.Parallel(-1 if n_jobs is None else n_jobs, return_as="generator_unordered", batch_size=1)
-        call = _remote_call(n_threads=1)
-        yield from map(_opened, parallel(joblib.delayed(call)(*task) for task in tasks))
+        call = remote_call(n_threads=1)
+        yield from map(opened, parallel(joblib.delayed(call)(*task) for task in tasks))
         yield from run_here(here)
 
 
-def run_wide_on_ray(
-    fits: Mapping[FitKey, Callable[[], Outcome]], n_jobs: int | None, run_here: RunHere[Outcome]
-) -> Iterator[tuple[FitKey, Outcome, list[str]]]:
-    """Run wide fits on the cluster, one at a time on each machine; parameters, results and errors as of `run_on_ray`.
-
-    Of `n_jobs`, a fit has as many cores of its machine at most.
-    """
-    ray: Any = importlib.import_module("ray")
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-    with _translated():
-        tasks, here = _packed(fits)
-        free = {each["NodeID"]: int(each["Resources"].get("CPU", 0)) for each in ray.nodes() if each["Alive"]}
-        free = {node: cores for node, cores in free.items() if cores}
-        running: dict[Any, tuple[str, int]] = {}
-        while tasks or running:
-            while tasks and free:
-                node, cores = free.popitem()
-                call = _remote_call(n_threads=min(cores, n_jobs) if n_jobs and n_jobs > 0 else cores)
-                task = ray.remote(call).options(
-                    num_cpus=cores, scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)
-                )
-                running[task.remote(*tasks.pop(0))] = node, cores
-            (done,), _ = ray.wait([*running], num_returns=1)
-            node, cores = running.pop(done)
-            free[node] = cores
-            yield _opened(ray.get(done))
-        yield from run_here(here)
-
-
-def _packed(
+def packed_fits(
     fits: Mapping[FitKey, Callable[[], Outcome]],
 ) -> tuple[list[tuple[bytes, list[Any]]], dict[FitKey, Callable[[], Outcome]]]:
     """Return fits as they go over, and those that cannot, which a warning names."""
-    import ray
-
-    shared, tasks, here, reason = SharedArrays(ray), list[Any](), dict[FitKey, Callable[[], Outcome]](), ""
+    shared = SharedArrays(loaded_ray())
+    tasks, here, reason = list[Any](), dict[FitKey, Callable[[], Outcome]](), ""
     for key, fit in fits.items():
         try:
             tasks.append(shared.packed((key, fit)))
@@ -131,7 +107,7 @@ def _packed(
     return tasks, here
 
 
-def _opened(answer: bytes | str) -> tuple[FitKey, Any, list[str]]:
+def opened(answer: bytes | str) -> tuple[FitKey, Any, list[str]]:
     """Return what became of a fit; say here what it was warned of, and raise its error."""
     if isinstance(answer, str):
         raise ClusterError(_gone_message(answer))
@@ -145,20 +121,45 @@ def _opened(answer: bytes | str) -> tuple[FitKey, Any, list[str]]:
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
-    import ray
-
+def translated() -> Iterator[None]:
+    """Raise errors of Ray as `ClusterError`."""
+    exceptions = loaded_ray().exceptions
     try:
         yield
-    except ray.exceptions.RayError as exc:
+    except exceptions.ObjectStoreFullError as exc:
+        raise ClusterError(_full_message(cause_of(exc))) from exc
+    except exceptions.RayError as exc:
         raise ClusterError(_gone_message(cause_of(exc))) from exc
 
 
+def loaded_ray() -> Any:  # noqa: ANN401 - Ray's own types
+    """Return the module, which is imported only where a cluster is asked for."""
+    return importlib.import_module("ray")
+
+
+def _no_cores_message(address: str, n_nodes: int) -> str:
+    return (
+        f"the Ray cluster has {counted(n_nodes, 'node')} and no core ({typed('--ray', address)}), and every fit needs "
+        "one. Add a node that has some to it, as by `ray start --num-cpus 4`, or leave --ray out"
+    )
+
+
+def _full_message(reason: str) -> str:
+    return (
+        f"the Ray cluster could not take the features: {reason}. Each node's object store is to hold those that a "
+        "group of fits has in common. Start the cluster's nodes with more room (`ray start "
+        "--object-store-memory BYTES`), or leave --ray out. Scores that were computed are kept"
+    )
+
+
 def _gone_message(reason: str) -> str:
-    return f"the Ray cluster could not go on: {reason}. Scores that were computed are kept; run again"
+    return (
+        f"the Ray cluster could not go on: {reason}. Fits need its head, and the nodes that they are on, until they "
+        "end. Scores that were computed are kept; run again, or leave --ray out"
+    )
 
 
-def _remote_call(n_threads: int) -> Callable[[bytes, list[Any]], bytes | str]:
+def remote_call(n_threads: int) -> Callable[[bytes, list[Any]], bytes | str]:
     """Return what runs a packed fit where it is called, on so many cores, or says why that machine cannot."""
     install = bring_code()
 

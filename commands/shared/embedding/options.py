@@ -10,7 +10,7 @@ import typer
 from stackbone.cache.cluster.joining import check_ray
 from stackbone.cache.errors import UsageError
 from stackbone.commands.shared.cluster.ray import RayOption
-from stackbone.commands.shared.options import DeviceOption, EngineOption, WorkersOption
+from stackbone.commands.shared.options import DeviceOption, EngineOption, WorkersOption, finite
 
 if TYPE_CHECKING:
     from stackbone.extract.embedding.cluster.placing import ClusterOptions
@@ -94,7 +94,9 @@ class SpreadOptions:
     ray: RayOption = None
     gpus_per_worker: Annotated[
         float | None,
-        typer.Option(min=0, help="GPUs of each worker of --ray [default: 1 where nodes have any, else none]"),
+        typer.Option(
+            min=0, callback=finite, help="GPUs of each worker of --ray [default: 1 where nodes have any, else none]"
+        ),
     ] = None
     cpus_per_worker: Annotated[
         int | None, typer.Option(min=1, help="Cores of each worker of --ray [default: all of its node]")
@@ -103,6 +105,7 @@ class SpreadOptions:
         float | None,
         typer.Option(
             min=1,
+            callback=finite,
             metavar="SECONDS",
             help="End a worker of --ray that gets nothing done for so long, and give its images to others [default: "
             "600]",

@@ -118,8 +118,8 @@ def _drive(run: ClusterRun, on_progress: Steps) -> None:
             _take_in(run, next(hand for hand in run.hands if hand.waiting_for == each))
         if any(each.is_ready for each in run.hands):
             alive = time.monotonic()
-        elif time.monotonic() - alive > _MOST_SILENT_SECONDS or run.taking <= run.left_out.keys():
-            raise ClusterError(nobody_message(run.left_out.values(), _MOST_SILENT_SECONDS))
+        elif time.monotonic() - alive > _MOST_SILENT_SECONDS or run.ever_taking <= run.left_out.keys():
+            raise ClusterError(nobody_message(run, _MOST_SILENT_SECONDS))
         _look(run)
         on_progress(min(n_all, run.work.n_done + sum(each.n_seen for each in run.hands)), n_all)
 
@@ -130,7 +130,8 @@ def _start_workers(run: ClusterRun) -> None:
     run.machines |= {each["NodeID"]: each["NodeManagerHostname"] for each in nodes if "NodeManagerHostname" in each}
     places = place_workers(nodes, run.options, run.job.on.device)
     run.taking = {each.node for each in places if each.n_workers}
-    if not run.taking:
+    run.ever_taking |= run.taking
+    if not run.ever_taking:
         raise UsageError(too_small_message(run.options))
     for place in places:
         taken = {each.slot for each in run.hands if each.node == place.node}
@@ -157,7 +158,7 @@ def _hand_out(run: ClusterRun) -> None:
         order = Order(
             [run.images.paths[row] for row in files.tolist()],
             run.images.file_digests[files],
-            None if piece.n_lost else lacking,
+            None if piece.lost_by else lacking,
         )
         hand.piece, hand.n_seen = piece, 0
         hand.began = hand.moved = time.monotonic()

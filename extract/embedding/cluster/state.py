@@ -60,6 +60,8 @@ class ClusterRun:
         Nodes that get no workers any more, and why.
     taking
         Nodes that are alive and large enough for a worker.
+    ever_taking
+        Those that ever were.
     machines
         Names of nodes.
     n_workers
@@ -82,13 +84,18 @@ class ClusterRun:
     deaths: dict[str, int] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
     taking: set[str] = field(default_factory=set)
+    ever_taking: set[str] = field(default_factory=set)
     machines: dict[str, str] = field(default_factory=dict)
     n_workers: set[str] = field(default_factory=set)
     seconds: dict[str, float] = field(default_factory=dict)
 
     def machine(self, hand: Hand) -> str:
         """Return the name of a worker's machine, to be shown."""
-        return printable(self.machines.get(hand.node, hand.node))
+        return self.name(hand.node)
+
+    def name(self, node: str) -> str:
+        """Return the name of a node's machine, to be shown."""
+        return printable(self.machines.get(node, node))
 
     def has_others(self, hand: Hand) -> bool:
         """Return whether other nodes take workers, even if theirs are still starting."""

@@ -25,9 +25,9 @@ class Piece:
     numbers
         (n,) int: which of the images of the run.
     n_lost
-        How often a worker ended with it, so that some of them may be committed.
+        How often a worker ended with it.
     lost_by
-        The node of the last of these.
+        The node of the last worker that had it, so that some of them may be committed; None if none had.
     """
 
     numbers: NDArray[np.intp]
@@ -60,11 +60,6 @@ class Work:
         """Whether nothing is left, neither here nor with a worker."""
         return self.n_done >= len(self.numbers)
 
-    @property
-    def n_waiting(self) -> int:
-        """How many images no worker has."""
-        return len(self.numbers) - self._next + sum(map(len, self._lost))
-
     def take(self, images_per_s: float | None, n_workers: int, *, not_of: str | None = None) -> Piece | None:
         """Return the next piece for a worker; None if no image waits for it.
 
@@ -95,7 +90,11 @@ class Work:
         """Take note that a piece is done."""
         self.n_done += len(piece)
 
-    def lose(self, piece: Piece, node: str | None = None) -> bool:
+    def put_back(self, piece: Piece, node: str) -> None:
+        """Take a piece back from a worker on a node that cannot go on, which is none of its images' fault."""
+        self._lost.append(Piece(piece.numbers, piece.n_lost, node))
+
+    def lose(self, piece: Piece, node: str) -> bool:
         """Take a piece back whose worker on a node ended; False if it is one image, again: it is to blame.
 
         A piece that was lost twice is parted, so that an image which ends every worker is found, and costs no other.

@@ -95,7 +95,8 @@ class Worker:
     mark
         A file in the cache that its machine must see: a folder of the same name there may be another.
     n_done, n_steps
-        Images of the piece at work that are done, and all that it ever did: images, and networks that it started.
+        Images of the piece at work that are done, and all that it ever did: images, batches, commits, and networks
+        that it started.
     """
 
     job: Job
@@ -219,12 +220,13 @@ class Worker:
         made = self.job.embedders({each.key: to_fill.get(each.key, ()) for each in self.job.backbones})
         for key, each in made.items():
             each.start = partial(self._engine, key, each.start)
+            each.on_step = self._step
         return made
 
     def _engine(self, key: str, start: Callable[[], Engine]) -> Engine:
         if key not in self._engines:
             self._engines[key] = start()
-            self.n_steps += 1
+            self._step()
         return self._engines[key]
 
     def _look_again(
@@ -236,9 +238,12 @@ class Worker:
 
     def _count(self, done: int, _total: int) -> None:
         self.n_done = done
-        self.n_steps += 1
+        self._step()
         if self._is_stopped:
             raise _StoppedError
+
+    def _step(self) -> None:
+        self.n_steps += 1
 
 
 def _lacks(fillings: Sequence[Filling]) -> bool:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pytest
+import typer
 
 from stackbone.cache import UsageError
 from stackbone.commands.shared.embedding.options import SpreadOptions
+from stackbone.commands.shared.options import finite
 
 
 def _said(options: SpreadOptions, *, dry_run: bool = False) -> str:
@@ -36,6 +38,13 @@ def test_a_worker_has_ten_minutes_unless_told_otherwise() -> None:
     assert usual is not None
     assert told is not None
     assert (usual.worker_timeout, told.worker_timeout) == (600.0, 30.0)
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_a_number_that_no_time_or_share_reaches_is_refused(number: float) -> None:
+    assert (finite(None), finite(0.5)) == (None, 0.5)
+    with pytest.raises(typer.BadParameter, match=f"{number} is no number that can be reached: give a finite one"):
+        finite(number)
 
 
 def test_options_that_go_together_are_taken() -> None:

@@ -8,9 +8,12 @@ import pickle
 import shutil
 import subprocess
 import sys
+import time
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from threading import Barrier, Lock
 from types import SimpleNamespace
@@ -34,6 +37,17 @@ from tests.made.domain_caches import make_domains
 pytest.importorskip("ray", reason="the ray extra brings it")
 
 LARGE = np.arange(1 << 17, dtype=np.float64)
+
+
+class RayError(Exception):
+    pass
+
+
+class FullError(RayError):
+    pass
+
+
+EXCEPTIONS = SimpleNamespace(RayError=RayError, ObjectStoreFullError=FullError)
 
 
 class StandIn:
@@ -109,9 +123,9 @@ def none_here(fits: Mapping[on_ray.FitKey, Any]) -> Iterator[Any]:
 def test_fits_that_cannot_go_over_are_named_once_and_run_here_side_by_side(
     ray: StandIn, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(ray, "exceptions", SimpleNamespace(RayError=FullError), raising=False)
+    monkeypatch.setattr(ray, "exceptions", EXCEPTIONS, raising=False)
     monkeypatch.setattr("stackbone.stack.fitting.fits.is_on_ray", lambda: True)
-    monkeypatch.setattr(on_ray, "_remote_call", lambda n_threads: partial(packed.run_packed, n_threads=n_threads))
+    monkeypatch.setattr(on_ray, "remote_call", lambda n_threads: partial(packed.run_packed, n_threads=n_threads))
     together, lock = Barrier(2), Lock()
 
     def locked(number: int) -> int:
@@ -138,13 +152,9 @@ def test_an_error_as_an_array_is_handed_over_is_not_taken_for_a_fit_that_cannot_
         raise TypeError(message)
 
     monkeypatch.setattr(ray, "put", put)
-    monkeypatch.setattr(ray, "exceptions", SimpleNamespace(RayError=FullError), raising=False)
+    monkeypatch.setattr(ray, "exceptions", EXCEPTIONS, raising=False)
     with pytest.raises(TypeError, match="put takes one array"):
         list(on_ray.run_on_ray({("sum", 0): partial(total, LARGE, 1.0)}, None, none_here))
-
-
-class FullError(Exception):
-    pass
 
 
 def test_a_cluster_that_is_full_as_features_go_over_is_told_in_a_line(
@@ -155,13 +165,15 @@ def test_a_cluster_that_is_full_as_features_go_over_is_told_in_a_line(
         raise FullError(message)
 
     monkeypatch.setattr(ray, "put", put)
-    monkeypatch.setattr(ray, "exceptions", SimpleNamespace(RayError=FullError), raising=False)
-    with pytest.raises(ClusterError, match=r"could not go on: the object store is full\. Scores that were computed"):
+    monkeypatch.setattr(ray, "exceptions", EXCEPTIONS, raising=False)
+    with pytest.raises(
+        ClusterError, match=r"could not take the features: the object store is full\. Each node.*--object-store-memory"
+    ):
         list(on_ray.run_on_ray({("sum", 0): partial(total, LARGE, 1.0)}, None, none_here))
 
 
 def test_a_machine_that_has_no_stackbone_is_told(ray: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ray, "exceptions", SimpleNamespace(RayError=FullError), raising=False)
+    monkeypatch.setattr(ray, "exceptions", EXCEPTIONS, raising=False)
     monkeypatch.setattr(on_ray, "bring_code", lambda: lambda: "the machine A cannot import stackbone")
     with pytest.raises(ClusterError, match="could not go on: the machine A cannot import stackbone"):
         list(on_ray.run_on_ray({("sum", 0): partial(total, LARGE, 1.0)}, 1, none_here))
@@ -197,6 +209,16 @@ def test_what_is_kept_is_found_here_and_the_rest_is_kept_here(monkeypatch: pytes
     assert kept == {0: (0, ["warned"]), 2: (4, ["warned"])}
 
 
+def test_a_cluster_without_cores_is_refused_before_anything_is_fitted(monkeypatch: pytest.MonkeyPatch) -> None:
+    head = {"NodeID": "head", "Alive": True, "Resources": {"memory": 1.0}}
+    cluster = SimpleNamespace(cluster_resources=lambda: {"memory": 1.0}, nodes=lambda: [head])
+    monkeypatch.setattr(on_ray, "joined", lambda _: nullcontext(cluster))
+    with pytest.raises(
+        ClusterError, match=r"has 1 node and no core \(--ray 1\.2\.3\.4:6379\), and every fit needs one"
+    ):
+        on_ray.fits_on_ray("1.2.3.4:6379").__enter__()
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(280, func_only=True)
 @pytest.mark.usefixtures("ray_for_itself")
@@ -224,25 +246,30 @@ def test_fits_go_to_a_cluster_and_what_cannot_go_runs_here() -> None:
     assert steps[-1] == (5, 5)
 
 
-def working(x: NDArray[np.float64], number: int) -> tuple[float, int, int]:
-    """Return a sum, the process that computed it, and with how many threads."""
+Worked = tuple[float, int, int, float, float]
+
+
+def working(x: NDArray[np.float64], number: int) -> Worked:
+    """Return a sum, the process that computed it, with how many threads, and when it began and ended."""
     from threadpoolctl import threadpool_info
 
+    began = time.monotonic()
     threads = [each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas"]
-    return float(x.sum() * number), os.getpid(), max(threads)
+    time.sleep(0.2)
+    return float(x.sum() * number), os.getpid(), max(threads), began, time.monotonic()
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(280, func_only=True)
 @pytest.mark.usefixtures("ray_for_itself")
-def test_wide_fits_go_to_a_cluster_with_all_cores_of_a_machine() -> None:
+def test_wide_fits_take_turns_on_a_machine_each_with_all_its_cores() -> None:
     lock = Lock()
 
-    def locked() -> tuple[float, int, int]:
+    def locked() -> Worked:
         with lock:
-            return 7.0, os.getpid(), 1
+            return 7.0, os.getpid(), 1, 0.0, 0.0
 
-    def refuse() -> tuple[float, int, int]:
+    def refuse() -> Worked:
         message = "one class alone"
         raise StackError(message)
 
@@ -252,12 +279,14 @@ def test_wide_fits_go_to_a_cluster_with_all_cores_of_a_machine() -> None:
         found = run_alone(fits, None, FitCounter(None, 4))
         with pytest.raises(StackError, match="one class alone"):
             run_alone({("wide", 0): refuse}, None, FitCounter(None, 1))
-    assert found.pop(("locked", 0)) == (7.0, os.getpid(), 1)
+    assert found.pop(("locked", 0))[:2] == (7.0, os.getpid())
     assert {key: answer[0] for key, answer in found.items()} == {
         ("wide", number): float(LARGE.sum() * number) for number in range(3)
     }
-    assert os.getpid() not in {process for _, process, _ in found.values()}
-    assert {threads for _, _, threads in found.values()} == {usable_cores()}
+    assert os.getpid() not in {worked[1] for worked in found.values()}
+    assert {worked[2] for worked in found.values()} == {usable_cores()}
+    times = sorted(worked[3:] for worked in found.values())
+    assert all(ended <= began for (_, ended), (began, _) in pairwise(times))
 
 
 def as_json(folder: Path, *words: str) -> dict[str, Any]:
@@ -282,7 +311,7 @@ def without_times(found: Any) -> Any:  # noqa: ANN401
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(280, func_only=True)
+@pytest.mark.timeout(500, func_only=True)
 @pytest.mark.usefixtures("ray_for_itself")
 def test_stack_and_transfer_score_the_same_on_a_cluster(make_cache: MakeCache, tmp_path: Path) -> None:
     make_cache(tmp_path / "features", [str(i % 3) for i in range(90)])

@@ -5,13 +5,14 @@ from __future__ import annotations
 import pickle
 import sys
 from collections.abc import Callable
+from itertools import count
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from stackbone.cache.errors import CacheError, ClusterError, StackboneError
+from stackbone.cache.errors import CacheError, ClusterError, StackboneError, UsageError
 from stackbone.extract.embedding.cluster import driver
 from stackbone.extract.embedding.cluster.actor import actor_class
 from stackbone.extract.embedding.cluster.placing import ClusterOptions
@@ -49,6 +50,7 @@ class StandIn:
         self.prepared: list[tuple[str, tuple[object, ...]]] = []
         self.killed: list[str] = []
         self.turn = -1
+        self.on_embed: Callable[[str], None] = lambda _: None
         self.hanging: set[tuple[str, str]] = set()  # nodes and methods that never answer
 
     def nodes(self) -> list[dict[str, object]]:
@@ -82,6 +84,8 @@ class StandIn:
         node, name = waited
         if name == "progress":
             return 0, 0
+        if name == "embed":
+            self.on_embed(node)
         found = self.answer(self, node, name)
         if isinstance(found, Exception):
             raise found
@@ -91,6 +95,18 @@ class StandIn:
 
     def kill(self, actor: Any) -> None:  # noqa: ANN401
         self.killed.append(actor.node)
+
+
+class FakeImages:
+    """Images by number, each with the last byte of it as its digest."""
+
+    def __init__(self, n: int) -> None:
+        self.rows = np.arange(n)
+        self.paths = [f"{number}.png" for number in range(n)]
+        self.file_digests = np.zeros((n, 32), np.uint8)
+
+    def __getitem__(self, number: int) -> SimpleNamespace:
+        return SimpleNamespace(digest=bytes([number % 256]))
 
 
 @pytest.fixture
@@ -104,14 +120,16 @@ def begun(monkeypatch: pytest.MonkeyPatch) -> Callable[..., ClusterRun]:
         lambda ray, node, _cores, _gpus: SimpleNamespace(remote=lambda _worker: ray.actor(node)),
     )
 
-    def begin(nodes: str, answer: Answer, options: ClusterOptions = ClusterOptions("auto")) -> ClusterRun:  # noqa: B008
-        images: Any = SimpleNamespace(
-            rows=np.arange(N_IMAGES),
-            paths=[f"{number}.png" for number in range(N_IMAGES)],
-            file_digests=np.zeros((N_IMAGES, 32), np.uint8),
-        )
+    def begin(
+        nodes: str,
+        answer: Answer,
+        options: ClusterOptions = ClusterOptions("auto"),  # noqa: B008
+        *,
+        n_images: int = N_IMAGES,
+    ) -> ClusterRun:
+        images: Any = FakeImages(n_images)
         job: Any = SimpleNamespace(on=SimpleNamespace(device="cpu"))
-        work = Work(np.arange(N_IMAGES))
+        work = Work(np.arange(n_images))
         return ClusterRun(StandIn(nodes, answer), options, images, {}, job, work, b"", Profile(), {}, {})
 
     return begin
@@ -199,6 +217,108 @@ def test_a_node_where_a_worker_cannot_go_on_is_left_out_while_others_can(begun: 
     assert run.left_out == {"A": "a worker on host-A could not go on: the disk is full"}
     with pytest.raises(CacheError, match="the disk is full"):
         drive(begun("A", answer))
+
+
+def test_nodes_that_cannot_write_cost_no_image_though_several_had_it(begun: Callable[..., ClusterRun]) -> None:
+    """Of one image that is lacking, two nodes fail and the third is well."""
+
+    def answer(_: StandIn, node: str, name: str) -> object:
+        return outcome(CacheError("the disk is full")) if (node, name) in (("A", "embed"), ("B", "embed")) else None
+
+    run = begun("ABC", answer, n_images=1)
+    run.ray.hanging = {("C", "prepare")}
+    run.ray.on_embed = lambda _node: run.ray.hanging.clear() if run.left_out else None
+    drive(run)
+    assert run.work.is_done
+    assert not run.failed
+    assert run.left_out.keys() == {"A", "B"}
+
+
+def test_a_run_whose_workers_all_end_ends_itself_before_it_blames_every_image(begun: Callable[..., ClusterRun]) -> None:
+    run = begun("A", lambda _ray, _node, name: RayError("killed for its memory") if name == "embed" else None)
+    with pytest.raises(ClusterError, match="workers ended 16 times at once: host-A: killed for its memory"):
+        drive(run)
+    assert not run.failed
+
+
+@pytest.mark.parametrize("bad", [0, 77, 4999])
+def test_an_image_that_ends_the_workers_of_the_only_node_costs_itself_alone(
+    begun: Callable[..., ClusterRun], bad: int
+) -> None:
+    def answer(_: StandIn, _node: str, name: str) -> object:
+        (hand,) = run.hands
+        dies = name == "embed" and hand.piece is not None and bad in hand.piece.numbers
+        return RayError("killed") if dies else None
+
+    run = begun("A", answer, n_images=5000)
+    drive(run)
+    assert run.work.is_done
+    assert [*run.failed] == [bytes([bad % 256])]
+
+
+def test_the_only_node_may_leave_and_another_come(begun: Callable[..., ClusterRun]) -> None:
+    def answer(ray: StandIn, node: str, name: str) -> object:
+        if (node, name) == ("A", "embed"):
+            ray.names = ""
+            return RayError("the node died")
+        return None
+
+    run = begun("A", answer)
+    nodes: Callable[[], list[dict[str, object]]] = run.ray.nodes
+    looks = count()
+
+    def join_after_some_looks() -> list[dict[str, object]]:
+        if not run.ray.names and next(looks) > 3:
+            run.ray.names = "B"
+        return nodes()
+
+    run.ray.nodes = join_after_some_looks
+    drive(run)
+    assert run.work.is_done
+    assert not run.failed
+
+
+def test_where_no_node_comes_after_the_last_the_run_ends_in_time(
+    begun: Callable[..., ClusterRun], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def answer(ray: StandIn, _node: str, name: str) -> object:
+        if name != "embed":
+            return None
+        ray.names = ""
+        return RayError("the node died")
+
+    monkeypatch.setattr(driver, "_MOST_SILENT_SECONDS", 0.1)
+    with pytest.raises(ClusterError, match=r"can work: host-A left it, and no other joined within 0 s\. What was"):
+        drive(begun("A", answer))
+
+
+def test_machines_whose_workers_do_not_get_ready_are_named(
+    begun: Callable[..., ClusterRun], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(driver, "_MOST_SILENT_SECONDS", 0.1)
+    run = begun("AB", lambda *_: None)
+    run.ray.hanging = {("A", "prepare"), ("B", "prepare")}
+    with pytest.raises(ClusterError, match="no worker got ready within 0 s on host-A, host-B, where others may have"):
+        drive(run)
+
+
+def test_a_cluster_that_never_had_a_node_large_enough_is_refused(begun: Callable[..., ClusterRun]) -> None:
+    with pytest.raises(UsageError, match="no node of the Ray cluster has 0 GPUs and 64 cores for a worker"):
+        drive(begun("A", lambda *_: None, ClusterOptions("auto", cpus_per_worker=64)))
+
+
+def test_a_worker_that_could_not_be_reached_is_ended_as_it_may_be_alive(begun: Callable[..., ClusterRun]) -> None:
+    away: list[str] = []
+
+    def answer(_: StandIn, node: str, name: str) -> object:
+        if name == "embed" and not away:
+            away.append(node)
+            return RayError("the actor is unavailable")
+        return None
+
+    run = begun("A", answer)
+    drive(run)
+    assert run.ray.killed == ["A"]
 
 
 def test_nodes_whose_workers_are_still_starting_count_as_others(begun: Callable[..., ClusterRun]) -> None:

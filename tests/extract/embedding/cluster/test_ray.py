@@ -59,9 +59,11 @@ def rows_of(cache: Path) -> dict[bytes, bytes]:
 
 
 def ray_processes() -> set[int]:
-    """Return all processes of Ray on this machine."""
+    """Return all processes of Ray on this machine that work for this checkout, whose folder they inherit."""
     found = set()
-    for each in psutil.process_iter(["name", "cmdline"]):
+    for each in psutil.process_iter(["name", "cmdline", "cwd"]):
+        if each.info["cwd"] != str(ROOT):  # of another program, which starts and ends its own as it likes
+            continue
         words = " ".join(each.info["cmdline"] or [])
         ours = "cluster/guard.py" in words or "cluster/own_cluster.py" in words
         if each.info["name"] in ("raylet", "gcs_server") or words.startswith("ray::") or ours:

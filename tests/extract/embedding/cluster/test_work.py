@@ -23,11 +23,10 @@ def test_every_image_is_finished_once_whichever_workers_die(seed: int) -> None:
         elif held:
             piece = held.pop(chance.randrange(len(held)))
             if piece.n_lost == 0 and chance.random() < 0.4:
-                assert work.lose(piece)
+                assert work.lose(piece, "A")
             else:
                 work.finish(piece)
                 finished += piece.numbers.tolist()
-        assert work.n_waiting == len(numbers) - work.n_done - sum(map(len, held))
     assert sorted(finished) == numbers.tolist()
     assert work.take(1.0, 4) is None
 
@@ -40,7 +39,7 @@ def test_an_image_that_ends_every_worker_is_found_by_parting(place: int) -> None
         if piece is None:
             break
         if place in piece.numbers.tolist():
-            if not work.lose(piece):
+            if not work.lose(piece, "A"):
                 blamed += piece.numbers.tolist()
         else:
             work.finish(piece)
@@ -56,12 +55,25 @@ def test_a_piece_that_a_node_lost_goes_to_another_and_both_must_lose_an_image_to
     assert piece is not None
     assert work.lose(piece, "A")
     assert work.take(None, 2, not_of="A") is None
-    assert work.n_waiting == 1
     again = work.take(None, 2, not_of="B")
     assert again is not None
     assert again.numbers.tolist() == [0]
     assert not work.lose(again, "B")
     assert work.is_done
+
+
+def test_a_piece_of_a_node_that_cannot_go_on_counts_as_never_lost() -> None:
+    work = Work(np.arange(1))
+    for node in "ABCD":
+        piece = work.take(None, 2)
+        assert piece is not None
+        assert piece.n_lost == 0
+        work.put_back(piece, node)
+    assert work.take(None, 2, not_of="D") is None
+    last = work.take(None, 2, not_of="E")
+    assert last is not None
+    assert last.lost_by == "D"  # so that what is committed of it is looked up
+    assert work.lose(last, "E")
 
 
 def test_a_node_that_lost_a_piece_gets_the_next_one() -> None:

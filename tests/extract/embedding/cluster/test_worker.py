@@ -71,7 +71,7 @@ def test_a_piece_is_committed_and_told(
     assert [each.lasting for each in outcome.failed.values()] == [True]
     assert len(outcome.remarks) == 1
     assert {key: passes.n_run for key, passes in outcome.passes.items()} == dict.fromkeys(counts, 9)
-    assert worker.progress() == (10, 12)  # and two networks that it started
+    assert worker.progress() == (10, 26)  # and of two networks each: it, three batches begun and ended, a commit
     assert sum(int(each.missing(images.digests).sum()) for each in store.feature_sets()) == 2
 
 
