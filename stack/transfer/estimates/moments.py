@@ -193,8 +193,9 @@ class Spectrum:
         """Return ``(covariance + ridge I) ** exponent``, ``(dim, dim)``."""
         dim, rank = self.vectors.shape
         base = ridge**exponent if rank < dim else 0.0  # of directions without variance; taken off where there is some
-        scales = ((self.values + ridge) ** exponent - base).astype(np.float32)
-        raised: Floats = np.matmul(self.vectors * scales, self.vectors.T)
+        scales = np.asarray((self.values + ridge) ** exponent - base, np.float32)
+        scaled: Floats = self.vectors * scales
+        raised: Floats = scaled @ self.vectors.T
         raised[np.diag_indices_from(raised)] += np.float32(base)
         return raised
 
