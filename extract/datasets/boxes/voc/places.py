@@ -49,17 +49,11 @@ def layout_of(files: Files) -> Layout | None:
     if files.is_folder(_IMAGES) and files.is_folder(_ANNOTATIONS):
         return Layout([Part(_IMAGES, _ANNOTATIONS)])
     for parts in _likely(files):
-        there: set[str] = set()
-        annotations: dict[str, str] = {}  # image to its annotation
-        tried: list[str] = []
-        for part in parts:
-            found = _annotations_of(files, part)
-            there |= {in_folder(part.images, name) for name in names_in(files, part.images, is_image_name).files}
-            annotations |= found
-            tried += [*found.values()][:: 1 + len(found) // _TRIED]
+        annotations = [_annotations_of(files, part) for part in parts]
+        tried = [path for each in annotations for path in [*each.values()][:: 1 + len(each) // _TRIED]]
         if _are_annotations(files, tried):
-            left_out = [path for path in files.images("") if path not in there]
-            if len(left_out) <= len(annotations):
+            left_out = _left_out(files, parts)
+            if len(left_out) <= sum(map(len, annotations)):
                 return Layout(parts, left_out)
     return None
 
@@ -97,10 +91,15 @@ def _annotations_of(files: Files, part: Part) -> dict[str, str]:
     xmls = {stem_of(name): name for name in names_in(files, part.annotations, is_xml).files}
     names = names_in(files, part.images, is_image_name).files if xmls else []
     return {
-        in_folder(part.images, name): in_folder(part.annotations, xmls[stem_of(name)])
+        in_folder(part.images, name): in_folder(part.annotations, xmls[stem])
         for name in names
-        if stem_of(name) in xmls
+        if (stem := stem_of(name)) in xmls
     }
+
+
+def _left_out(files: Files, parts: Sequence[Part]) -> list[str]:
+    folders = {part.images for part in parts}
+    return [path for path in files.images("") if path.rpartition("/")[0] not in folders]
 
 
 def _are_annotations(files: Files, paths: Sequence[str]) -> bool:
