@@ -35,10 +35,13 @@ def list_annotated(archives: Archives, held: Sequence[Held], inventory: Inventor
     """
     if not may_be_annotated(member.name for each in held for member in each.others):
         return None
-    flat, twice = _unpacked(archives, held, lambda each, name: name)
+    is_whole = not inventory.faults
+    flat, twice = _unpacked(archives, held, lambda each, name: name, is_whole=is_whole)
     tried = [(flat, twice)]
     if len(held) > 1:
-        apart = _unpacked(archives, held, lambda each, name: f"{each.folder}/{name}" if each.folder else name)
+        apart = _unpacked(
+            archives, held, lambda each, name: f"{each.folder}/{name}" if each.folder else name, is_whole=is_whole
+        )
         tried.insert(0 if twice else 1, apart)
     for files, doubles in tried:
         if (found := find_annotated(files)) is not None:
@@ -56,7 +59,7 @@ def has_config(held: Held) -> bool:
 
 
 def _unpacked(
-    archives: Archives, held: Sequence[Held], path_of: Callable[[Held, str], str]
+    archives: Archives, held: Sequence[Held], path_of: Callable[[Held, str], str], *, is_whole: bool
 ) -> tuple[ArchivedFiles, list[str]]:
     """Return the files of archives by the paths that they would have, and the paths that several would have."""
     packed: dict[str, Packed] = {}
@@ -69,7 +72,8 @@ def _unpacked(
                 twice.append(path)
             else:
                 packed[path] = Packed(each.path, name, sizes.get(name, 0))
-    return ArchivedFiles(by_folder(packed), packed, root=archives.root, title=archives.title, packed=packed), twice
+    below, root, title = by_folder(packed), archives.root, archives.title
+    return ArchivedFiles(below, packed, is_whole=is_whole, root=root, title=title, packed=packed), twice
 
 
 def _doubles(paths: Sequence[str]) -> list[str]:

@@ -9,6 +9,9 @@ from collections.abc import Iterable
 
 from stackbone.extract.datasets.files.files import Files
 
+MOST_LISTED_BYTES = 256 << 20
+"""Of a list of images or of their names, a line each."""
+
 _DRIVE = re.compile(r"[A-Za-z]:")
 
 

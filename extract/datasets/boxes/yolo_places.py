@@ -8,14 +8,13 @@ from collections.abc import Iterator, Sequence
 from stackbone.cache.errors import DatasetError, RemoteError
 from stackbone.cache.text import counted
 from stackbone.extract.datasets.boxes.faults import named
-from stackbone.extract.datasets.boxes.image_paths import find_image, within
+from stackbone.extract.datasets.boxes.image_paths import MOST_LISTED_BYTES, find_image, within
 from stackbone.extract.datasets.boxes.yolo_config import YAMLS, YoloConfig, looks_like_yolo, read_config
 from stackbone.extract.datasets.boxes.yolo_labels import MOST_BYTES, looks_like_labels
 from stackbone.extract.datasets.files.files import Files, content_of, names_in
 from stackbone.extract.datasets.folders.extensions import is_image_name
 
 _USUAL = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
-_MOST_LISTED_BYTES = 256 << 20  # of a list of images
 _MOST_LOOKED_INTO = 1000  # files beside images, to tell labels from captions
 _LABELS = "labels"
 _DEEPEST = 4  # levels below it: splits, and whatever parts of them
@@ -41,7 +40,7 @@ def images_of(files: Files, place: str, notes: list[str]) -> Iterator[str]:
         yield from (prefix + path for path in files.images(place))
         return
     try:
-        content = content_of(files, place, _MOST_LISTED_BYTES)
+        content = content_of(files, place, MOST_LISTED_BYTES)
     except RemoteError:
         raise
     except OSError as exc:

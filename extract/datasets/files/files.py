@@ -30,6 +30,11 @@ class Files(Protocol):
         """What the paths of a listing are relative to."""
         ...
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether a file that is not among these is none: not so where a damaged archive was cut."""
+        ...
+
     def listed(self, path: str) -> str:
         """Return the path of a file as a listing has it."""
         ...

@@ -32,6 +32,11 @@ class FolderFiles:
         """The folder's name."""
         return self.root.name
 
+    @property
+    def is_whole(self) -> bool:
+        """True: what is not there is not."""
+        return True
+
     def listed(self, path: str) -> str:
         """Return the path as it is."""
         return path

@@ -48,11 +48,14 @@ class ListedFiles:
         The paths of all files.
     prefix
         Of the folder that these files are below, with a slash at its end; ``""`` of all.
+    is_whole
+        See `Files`.
     """
 
     names_in: Below
     there: Collection[str]
     prefix: str = ""
+    is_whole: bool = True
 
     def below(self, folder: str) -> Self:
         """Return the files below a folder."""

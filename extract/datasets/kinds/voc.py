@@ -1,6 +1,6 @@
 """Datasets in the form of Pascal VOC: which kinds of objects each image's annotation names, and their boxes.
 
-``JPEGImages/NAME.jpg`` and ``Annotations/NAME.xml`` (`datasets.boxes.voc_objects` tells what that holds);
+``JPEGImages/NAME.jpg`` and ``Annotations/NAME.xml`` (`datasets.boxes.voc.objects` tells what that holds);
 ``ImageSets/Main/train.txt``, ``val.txt`` and ``test.txt`` list the names of splits (Everingham et al. 2010, Int. J.
 Comput. Vis. 88, 303-338, and the development kit's documentation). Others keep such annotations in ``annotations``
 beside ``images``, or, as Roboflow does, beside each image in the folders of splits. An object counts for the labels
@@ -18,40 +18,31 @@ from functools import partial
 from stackbone.cache.boxes.image_boxes import ImageBoxes
 from stackbone.cache.errors import DatasetError
 from stackbone.cache.labels.sets import SETS
-from stackbone.cache.splits import SPLITS, role_of
 from stackbone.cache.text import counted
 from stackbone.extract.datasets.boxes.faults import Faults, named, none_sound
+from stackbone.extract.datasets.boxes.image_paths import MOST_LISTED_BYTES
 from stackbone.extract.datasets.boxes.listed import ListedBoxes
-from stackbone.extract.datasets.boxes.voc_objects import MOST_BYTES, NO_BOX, checked, read_annotation
+from stackbone.extract.datasets.boxes.voc.objects import MOST_BYTES, NO_BOX, checked, read_annotation
+from stackbone.extract.datasets.boxes.voc.places import Layout, Part, in_folder, is_xml, layout_of, stem_of
 from stackbone.extract.datasets.files.annotated import LABELS_ARE, annotated_kind, as_listing
-from stackbone.extract.datasets.files.files import Files, names_in
+from stackbone.extract.datasets.files.files import Files
 from stackbone.extract.datasets.folders.extensions import is_image_name
 from stackbone.extract.datasets.kind import Entries, Listing, Reading
 from stackbone.extract.datasets.label_sets import read_sets
 from stackbone.extract.datasets.tables.cells import LIST_MARK
 
-IMAGES, ANNOTATIONS, LISTS = "JPEGImages", "Annotations", "ImageSets/Main"
-
+_LISTS = "ImageSets/Main"
 _SPLIT_FILES = {"train.txt": "train", "val.txt": "validation", "test.txt": "test", "trainval.txt": "train"}
 _SHOWN = 3
 _FLAG = re.compile(r"\s+-?[01]$")  # of a list for one kind of object: 1 there, -1 not, 0 difficult
 
 
-@dataclass(frozen=True)
-class _Part:
-    """Folders of images and of their annotations, and the split that they are; ``""`` where lists say it, or nobody."""
-
-    images: str
-    annotations: str
-    split: str = ""
-
-
-def read_voc(files: Files, parts: Sequence[_Part], labelled: bool) -> Listing:  # noqa: FBT001 - as of `Reading`
+def read_voc(files: Files, layout: Layout, labelled: bool) -> Listing:  # noqa: FBT001 - as of `Reading`
     """List the images of files in the form of Pascal VOC.
 
     Parameters
     ----------
-    files, parts
+    files, layout
         The files, and in which folders of theirs images and annotations lie.
     labelled
         Whether labels are asked for; else no annotation is read.
@@ -67,30 +58,33 @@ def read_voc(files: Files, parts: Sequence[_Part], labelled: bool) -> Listing:  
     DatasetError
         If there is no image, or an annotation or list cannot be read.
     """
-    part_of = {_in(part.images, name): part for part in parts for name in _listed(files, part.images, is_image_name)}
+    parts, left_out = layout.parts, list(_left_out(layout.left_out))
+    part_of = {
+        in_folder(part.images, name): part for part in parts for name in _listed(files, part.images, is_image_name)
+    }
     if not part_of:
         where = str(files.place(parts[0].images))
         msg = f"No images: the folder {where!r} holds none. Expected one or more. Check the folder."
         raise DatasetError(msg)
-    said = _read_splits(files, set(map(_stem, part_of)))
-    splits = {path: part.split or said.get(_stem(path), "") for path, part in part_of.items()}
+    said = _read_splits(files, set(map(stem_of, part_of)))
+    splits = {path: part.split or said.get(stem_of(path), "") for path, part in part_of.items()}
     if not labelled:
-        return as_listing(files, {path: ("", split, "") for path, split in splits.items()}, ())
+        return as_listing(files, {path: ("", split, "") for path, split in splits.items()}, left_out)
     there = {
-        _in(part.annotations, os.path.splitext(name)[0]): _in(part.annotations, name)
+        in_folder(part.annotations, os.path.splitext(name)[0]): in_folder(part.annotations, name)
         for part in parts
-        for name in _listed(files, part.annotations, _is_xml)
+        for name in _listed(files, part.annotations, is_xml)
     }
-    stems = {path: _in(part.annotations, _stem(path)) for path, part in part_of.items()}
+    stems = {path: in_folder(part.annotations, stem_of(path)) for path, part in part_of.items()}
     read = _read_annotations(files, [there[stem] for stem in dict.fromkeys(stems.values()) if stem in there], parts)
     file_of = {path: there.get(stem, "") for path, stem in stems.items()}
     cells = [read.cells.get(file, "") for file in file_of.values()]
     labels = read_sets(cells, LIST_MARK, f"{str(files.place(parts[0].annotations))!r}")
     entries: Entries = {path: (label, splits[path], "") for path, label in zip(file_of, labels, strict=True)}
     boxes = {path: read.boxes[file] for path, file in file_of.items() if file in read.boxes}
-    bare = [_stem(path) for path, file in file_of.items() if not file]
-    spare = sorted(map(_stem, there.keys() - set(stems.values())))
-    notes = [*_notes(parts, bare, spare), *read.notes]
+    bare = [stem_of(path) for path, file in file_of.items() if not file]
+    spare = sorted(map(stem_of, there.keys() - set(stems.values())))
+    notes = [*_notes(parts, bare, spare), *left_out, *read.notes]
     listed = ListedBoxes("voc", boxes) if boxes else None
     return as_listing(files, entries, notes, label_form=SETS, boxes=listed)
 
@@ -104,7 +98,7 @@ class _Read:
     notes: list[str]
 
 
-def _read_annotations(files: Files, paths: Sequence[str], parts: Sequence[_Part]) -> _Read:
+def _read_annotations(files: Files, paths: Sequence[str], parts: Sequence[Part]) -> _Read:
     faults, found, bad = Faults(), {}, {}
     for path, content in files.contents(paths, MOST_BYTES):
         try:
@@ -128,7 +122,7 @@ def _bad_note(bad: dict[str, DatasetError]) -> str:
     return f"{n} cannot be used (their images count as not annotated): {named([*bad])}. {first}"
 
 
-def _notes(parts: Sequence[_Part], bare: Sequence[str], spare: Sequence[str]) -> Iterator[str]:
+def _notes(parts: Sequence[Part], bare: Sequence[str], spare: Sequence[str]) -> Iterator[str]:
     """Yield what is to be said of labels, of images without an annotation, and of annotations without an image."""
     is_apart = parts[0].images != parts[0].annotations
     beside = f"in {parts[0].annotations!r}" if is_apart else "beside it"
@@ -140,6 +134,11 @@ def _notes(parts: Sequence[_Part], bare: Sequence[str], spare: Sequence[str]) ->
         yield f"{counted(len(spare), 'annotation')} of no image{where} ({_shown(spare)})."
 
 
+def _left_out(paths: Sequence[str]) -> Iterator[str]:
+    if paths:
+        yield f"{counted(len(paths), 'image')} left out that no folder of annotated images holds: {named(paths)}."
+
+
 def _shown(names: Sequence[str]) -> str:
     return ", ".join(map(repr, names[:_SHOWN])) + (", ..." if len(names) > _SHOWN else "")
 
@@ -147,8 +146,8 @@ def _shown(names: Sequence[str]) -> str:
 def _read_splits(files: Files, stems: set[str]) -> dict[str, str]:
     """Return the split of each name that the lists have; a name may hold spaces, and a flag may follow it."""
     splits: dict[str, str] = {}
-    there = {f"{LISTS}/{name}": split for name, split in _SPLIT_FILES.items() if files.is_file(f"{LISTS}/{name}")}
-    for path, found in files.contents([*there], MOST_BYTES):
+    there = {f"{_LISTS}/{name}": split for name, split in _SPLIT_FILES.items() if files.is_file(f"{_LISTS}/{name}")}
+    for path, found in files.contents([*there], MOST_LISTED_BYTES):
         content = checked(found, files.place(path))
         for line in content.decode("utf-8", "surrogateescape").splitlines():
             name = line.strip()
@@ -165,50 +164,10 @@ def _listed(files: Files, folder: str, is_wanted: Callable[[str], bool]) -> list
         raise DatasetError(msg) from exc
 
 
-def _parts(files: Files) -> list[_Part]:
-    """Return where images and annotations lie; nothing where there are none of these."""
-    if files.is_folder(IMAGES) and files.is_folder(ANNOTATIONS):
-        return [_Part(IMAGES, ANNOTATIONS)]
-    folders = names_in(files, "", lambda _: False).folders
-    called = {name.lower(): name for name in folders}
-    images, annotations = called.get("images", ""), called.get("annotations", "")
-    if images and annotations and _are_annotated(files, images, annotations):
-        return [_Part(images, annotations)]
-    roles = {name: role_of(name) for name in folders}
-    splits = {name: role.split for name, role in roles.items() if role and role.split in SPLITS}
-    beside = [_Part(name, name, split) for name, split in splits.items() if _are_annotated(files, name, name)]
-    return beside or ([_Part("", "")] if not folders and _are_annotated(files, "", "") else [])
-
-
-def _are_annotated(files: Files, images: str, annotations: str) -> bool:
-    """Return whether a folder holds an annotation of Pascal VOC of an image, as the first that has its name tells."""
-    xmls = names_in(files, annotations, _is_xml).files
-    if not xmls:
-        return False
-    stems = set(map(_stem, names_in(files, images, is_image_name).files))
-    first = next((name for name in xmls if _stem(name) in stems), None)
-    if first is None:
-        return False
-    [(_, found)] = files.contents([_in(annotations, first)], MOST_BYTES)
-    return isinstance(found, bytes) and b"<annotation" in found
-
-
-def _in(folder: str, name: str) -> str:
-    return f"{folder}/{name}" if folder else name
-
-
-def _stem(path: str) -> str:
-    return os.path.splitext(path.rpartition("/")[2])[0]
-
-
-def _is_xml(name: str) -> bool:
-    return name.lower().endswith(".xml")
-
-
 def _find(files: Files, file: str) -> Reading | None:
     for each in () if file else files.in_wrappers():
-        if parts := _parts(each):
-            return partial(read_voc, each, parts)
+        if (layout := layout_of(each)) is not None:
+            return partial(read_voc, each, layout)
     return None
 
 

@@ -2,7 +2,8 @@
 
 See `datasets.boxes.yolo_config` and `datasets.boxes.yolo_labels`. The labels of ``images/train/a.jpg`` are in
 ``labels/train/a.txt``; those of an image that lies in no folder of that name are beside it. An image without such a
-file shows no object, unless its whole split has none: then nobody annotated it.
+file shows no object, unless its whole split has none: then nobody annotated it. In an archive that was cut the file may
+be lost, and the image counts as not annotated.
 """
 
 from __future__ import annotations
@@ -93,9 +94,15 @@ def _read_split(files: Files, split: str, paths: list[str], config: YoloConfig, 
         return
     if absent:
         n, gone = counted(len(absent), "image"), [path for path in paths if path in absent]
-        read.notes.append(f"{n} of {split!r} without a file of labels, taken to show no object: {named(gone)}.")
+        taken = (
+            "taken to show no object" if files.is_whole else "not annotated, since that may be lost with the archive"
+        )
+        read.notes.append(f"{n} of {split!r} without a file of labels, {taken}: {named(gone)}.")
     contents = files.contents([text for path, text in texts.items() if path not in absent], MOST_BYTES)
     for path, text in texts.items():
+        if path in absent and not files.is_whole:
+            read.cells[path] = ""
+            continue
         content = b"" if path in absent else next(contents)[1]
         found = read_labels(content, text, config.names, faults, has_points=config.has_points)
         read.cells[path] = found.cell

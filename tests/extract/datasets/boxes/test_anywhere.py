@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from stackbone.cache.records.indexes.index import DatasetIndex
 from stackbone.extract.datasets.archives import members, trees
 from stackbone.extract.datasets.boxes import fitting, sizes
 from stackbone.extract.datasets.dataset import open_dataset
+from stackbone.extract.datasets.kinds import voc as kinds_voc
 from stackbone.extract.embedding.indexing import index_dataset
 from tests.made.annotated import coco_content, make_coco, make_voc, make_yolo, photo, voc_object, voc_xml
 from tests.made.archives import members_of, write_archive
@@ -115,7 +116,41 @@ def voc_of_others(folder: Path) -> Path:
     return folder
 
 
-FORMS = (voc, voc_of_roboflow, voc_of_others, coco, roboflow, yolo, yolo_of_roboflow, yolo_beside)
+def voc_in_part(folder: Path) -> Path:
+    """Make a folder as of Roboflow, of which the images of a split have no annotation, nor one in another folder."""
+    voc_of_roboflow(folder)
+    (folder / "test" / "a.xml").unlink()
+    photo(folder / "test" / "b.jpg", seed=7)
+    photo(folder / "extra" / "e.jpg", seed=8)
+    return folder
+
+
+def voc_flat(folder: Path) -> Path:
+    """Make a folder of images and annotations beside each other, with a folder of notes, and a list of odd bytes."""
+    for seed, name in enumerate("abc"):
+        photo(folder / f"{name}.jpg", seed=seed)
+    (folder / "a.xml").write_text(voc_xml(voc_object("cat", 1, 1, 40, 30)), encoding="utf-16")
+    (folder / "b.xml").write_text(voc_xml(voc_object("dog", 1, 1, 40, 30)))
+    (folder / "notes").mkdir()
+    (folder / "notes" / "read me.txt").write_text("annotated by hand")
+    return folder
+
+
+def coco_in_part(folder: Path) -> Path:
+    """Make a folder in the form of COCO, of which an image is in no list and another has no object."""
+    coco(folder)
+    photo(folder / "train2017" / "3.jpg", seed=5)
+    return folder
+
+
+def yolo_in_part(folder: Path) -> Path:
+    """Make a folder in the form of YOLO, of which nobody annotated a split."""
+    return make_yolo(folder, {"train/a": WHOLE, "train/b": None, "val/c": None, "val/d": None}, CONFIG)
+
+
+WHOLLY = (voc, voc_of_roboflow, voc_of_others, coco, roboflow, yolo, yolo_of_roboflow, yolo_beside)
+IN_PART = (voc_in_part, voc_flat, coco_in_part, yolo_in_part)
+FORMS = (*WHOLLY, *IN_PART)
 
 
 @dataclass(frozen=True)
@@ -312,6 +347,120 @@ def test_annotations_beside_the_images_of_splits_are_their_labels(tmp_path: Path
     assert notes[1:] == ["1 image without an annotation ('c').", "1 annotation of no image ('b')."]
 
 
+def places_of(folder: Path) -> list[Path | str]:
+    """Return a folder, an archive of it, and itself behind a URL."""
+    archive = in_archive(folder, folder.with_suffix(".zip"))
+    return [folder, archive, in_memory(folder, f"memory://places{folder}")]
+
+
+def test_images_that_no_annotation_tells_of_stay_listed_or_are_counted(tmp_path: Path) -> None:
+    for place in places_of(voc_in_part(tmp_path / "set")):
+        dataset = open_dataset(place)
+        assert [path.removeprefix("set.zip/") for path in dataset.paths] == [
+            "test/a.jpg",
+            "test/b.jpg",
+            "train/a.jpg",
+            "valid/a.jpg",
+        ]
+        assert dataset.labels == ["", "", "cat", "cat"]
+        assert dataset.splits == ["test", "test", "train", "validation"]
+        assert "2 images without an annotation ('a', 'b')." in dataset.notes
+        left = "1 image left out that no folder of annotated images holds: 'extra/e.jpg'."
+        assert left in dataset.notes
+        assert left in open_dataset(place, label_column=None).notes
+
+
+def class_folders(folder: Path, strays: Sequence[str], annotations: Sequence[str]) -> Path:
+    """Make folders of classes, beside which an image or two have an annotation."""
+    above = os.path.dirname(strays[0])
+    for seed, name in enumerate(["cat/1", "cat/2", "dog/1", "dog/2"]):
+        photo(folder / above / f"{name}.jpg", seed=seed)
+    for seed, (image, xml) in enumerate(zip(strays, annotations, strict=True)):
+        photo(folder / image, seed=9 + seed)
+        (folder / xml).parent.mkdir(parents=True, exist_ok=True)
+        (folder / xml).write_text(voc_xml(voc_object("cat", 1, 1, 9, 9)))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("image", "xml"),
+    [("train/x.jpg", "train/x.xml"), ("images/0.jpg", "annotations/0.xml"), ("x.jpg", "x.xml")],
+    ids=["in a split", "in images", "at the top"],
+)
+def test_a_stray_annotation_takes_no_class_from_folders(tmp_path: Path, image: str, xml: str) -> None:
+    for place in places_of(class_folders(tmp_path / "set", [image], [xml])):
+        dataset = open_dataset(place)
+        assert (dataset.n, dataset.boxes) == (5, None)
+        labels = {
+            path: label for path, label in zip(dataset.paths, dataset.labels, strict=True) if "/cat/" in f"/{path}"
+        }
+        assert set(labels.values()) == {"cat"}
+        assert len(labels) == 2
+
+
+def test_annotations_count_where_they_outweigh_what_lies_deeper(tmp_path: Path) -> None:
+    folder = voc_of_others(tmp_path / "set")
+    photo(folder / "masks" / "a.png", seed=5)
+    photo(folder / "images" / "old" / "c.jpg", seed=6)
+    for place in places_of(folder):
+        dataset = open_dataset(place)
+        assert dataset.labels == ["dog", "dog"]
+        left = "2 images left out that no folder of annotated images holds: 'images/old/c.jpg', 'masks/a.png'."
+        assert left in dataset.notes
+    photo(folder / "masks" / "b.png", seed=7)
+    assert open_dataset(folder).boxes is None
+
+
+def test_a_folder_beside_images_and_their_annotations_takes_no_labels(tmp_path: Path) -> None:
+    for place in places_of(voc_flat(tmp_path / "set")):
+        assert open_dataset(place).labels == ["cat", "dog", ""]
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        voc_xml(voc_object("cat", 1, 1, 9, 9)).encode("utf-16"),
+        voc_xml(voc_object("cat", 1, 1, 9, 9)).encode()[:60],
+        b"",
+        b" " * (1 << 20) + voc_xml().encode(),
+    ],
+    ids=["UTF-16", "cut", "empty", "huge"],
+)
+def test_the_first_annotation_alone_does_not_decide(tmp_path: Path, first: bytes) -> None:
+    folder = tmp_path / "set"
+    for seed, name in enumerate(("a", "b")):
+        photo(folder / f"{name}.jpg", seed=seed)
+        (folder / f"{name}.xml").write_text(voc_xml(voc_object("dog", 1, 1, 9, 9)))
+    (folder / "a.xml").write_bytes(first)
+    for place in places_of(folder):
+        dataset = open_dataset(place)
+        is_read = first.startswith((b"\xff\xfe", b"\xfe\xff"))
+        assert dataset.labels == ["cat" if is_read else "", "dog"]
+        assert any("1 annotation cannot be used" in note for note in dataset.notes) is not is_read
+
+
+def test_an_annotation_alone_may_be_in_any_encoding(tmp_path: Path) -> None:
+    photo(tmp_path / "set" / "a.jpg")
+    (tmp_path / "set" / "a.xml").write_text(voc_xml(voc_object("cat", 1, 1, 9, 9)), encoding="utf-16")
+    assert open_dataset(tmp_path / "set").labels == ["cat"]
+
+
+def test_long_lists_of_splits_are_read_and_longer_ones_told_by_their_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = make_voc(tmp_path / "set", {"a": voc_xml(voc_object("cat", 1, 1, 9, 9)), "b": None})
+    (folder / "ImageSets" / "Main").mkdir(parents=True)
+    names = [*(f"{number:014d}" for number in range(80_000)), "a"]
+    (folder / "ImageSets" / "Main" / "val.txt").write_text("\n".join(names))
+    for place in places_of(folder):
+        assert open_dataset(place).splits == ["validation", ""]
+    monkeypatch.setattr(kinds_voc, "MOST_LISTED_BYTES", 1000)
+    for place in places_of(folder):
+        with pytest.raises(DatasetError, match=r"val\.txt': has .* the limit of 1,000.* take it out") as raised:
+            open_dataset(place)
+        assert "Errno" not in str(raised.value)
+
+
 def test_other_xml_beside_images_makes_no_annotations(tmp_path: Path) -> None:
     for name in ("train/a", "test/b"):
         photo(tmp_path / "set" / f"{name}.jpg")
@@ -363,7 +512,12 @@ def test_a_cut_archive_keeps_what_comes_before_and_says_so(tmp_path: Path) -> No
     archive.write_bytes(content[: content.index(b"labels/val/c.txt") - 512])
     dataset = open_dataset(archive)
     assert any("is damaged" in note for note in dataset.notes)
-    assert dataset.labels[:2] == ["cat|dog", "|"]
+    assert dataset.labels == ["cat|dog", "", "", ""]
+    assert dataset.boxes is not None
+    assert [*dataset.boxes] == ["set.tar/images/train/a.jpg"]
+    assert "1 image of 'train' without a file of labels, not annotated, since that may be lost with the archive: " in (
+        " ".join(dataset.notes)
+    )
 
 
 def test_samples_of_webdataset_stay_what_they_are(tmp_path: Path) -> None:

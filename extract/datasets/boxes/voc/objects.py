@@ -7,6 +7,8 @@ is too hard to count, in ``bndbox`` the first and the last column and row of pix
 
 from __future__ import annotations
 
+import errno
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
@@ -22,10 +24,12 @@ NO_BOX = "with objects that have no box"
 A_POINT = "that are a single pixel, as a click leaves them"
 
 MOST_BYTES = 1 << 20
-"""Of an annotation or a list: those of thousands of objects."""
+"""Of an annotation: those of thousands of objects."""
 
 _CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _FIRST = 1  # column or row of pixels
+_ROOT = "annotation"
+_BEGINNING = re.compile(rf"<{_ROOT}[\s>]".encode())
 
 
 @dataclass(frozen=True)
@@ -65,8 +69,8 @@ def read_annotation(found: bytes | OSError, file: Path, name: str, faults: Fault
     root = _parse(checked(found, file), file)
     objects = [each for each in root.iter("object")]
     names = [(each.findtext("name") or "").strip() for each in objects]
-    if root.tag != "annotation" or not all(names):
-        held = f"the root {root.tag!r}" if root.tag != "annotation" else "an object without a name"
+    if root.tag != _ROOT or not all(names):
+        held = f"the root {root.tag!r}" if root.tag != _ROOT else "an object without a name"
         msg = (
             f"The annotation {str(file)!r} has {held}. Expected an annotation of Pascal VOC, with a "
             "name for each object. Mend or remove it."
@@ -81,9 +85,29 @@ def read_annotation(found: bytes | OSError, file: Path, name: str, faults: Fault
 def checked(found: bytes | OSError, file: Path) -> bytes:
     """Return the bytes of a file of Pascal VOC; `DatasetError` if they could not be read."""
     if isinstance(found, OSError):
-        msg = f"Cannot read {str(file)!r}: {found}. Expected a file of Pascal VOC. Check it and its permissions."
+        why = found.strerror or found
+        msg = f"Cannot read {str(file)!r}: {why}. Expected a file of Pascal VOC. {_what_to_do(found)}"
         raise DatasetError(msg) from found
     return found
+
+
+def looks_like_annotation(content: bytes) -> bool:
+    """Return whether XML is an annotation by its root, in any encoding, and however damaged it is after that."""
+    try:
+        ElementTree.fromstring(content, ElementTree.XMLParser(target=_RootAlone()))
+    except _RootError as exc:
+        return exc.tag == _ROOT
+    except (_DocumentTypeError, ElementTree.ParseError, ValueError, LookupError):
+        return _BEGINNING.search(content) is not None
+    return False
+
+
+def _what_to_do(exc: OSError) -> str:
+    if exc.errno == errno.EFBIG:
+        return "Mend it, or take it out of the dataset."
+    if isinstance(exc, PermissionError):
+        return "Give yourself permission to read it."
+    return "Check it, or take it out of the dataset."
 
 
 def _add(builder: Builder, element: ElementTree.Element, kind: str) -> None:
@@ -133,3 +157,18 @@ class _Plain(ElementTree.TreeBuilder):
 
     def doctype(self, name: str, pubid: str | None, system: str | None) -> NoReturn:
         raise _DocumentTypeError
+
+
+class _RootError(Exception):
+    """The root was read; no more was asked for."""
+
+    def __init__(self, tag: str) -> None:
+        super().__init__(tag)
+        self.tag = tag
+
+
+class _RootAlone(_Plain):
+    """Reads up to the root."""
+
+    def start(self, tag: str, attrs: dict[str, str], /) -> NoReturn:
+        raise _RootError(tag)
