@@ -53,6 +53,12 @@ def test_every_file_that_a_document_names_is_there(document: Path) -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
+def test_no_document_holds_both_sides_of_a_merge(document: Path) -> None:
+    lines = document.read_text(encoding="utf-8").splitlines()
+    assert [line for line in lines if line.startswith(("<<<<<<<", ">>>>>>>", "|||||||")) or line == "======="] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
 def test_every_link_of_a_document_leads_somewhere(document: Path) -> None:
     wrong = []
     for link in _LINK.findall(_CODE.sub("", document.read_text(encoding="utf-8"))):
