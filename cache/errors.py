@@ -105,7 +105,7 @@ def lost_server(exc: BaseException) -> RemoteError | None:
         if isinstance(each, RemoteError) and not each.of_one_object:
             return each
         seen.add(id(each))
-        each = each.__cause__ or each.__context__
+        each = each.__cause__ or (None if each.__suppress_context__ else each.__context__)
     return None
 
 

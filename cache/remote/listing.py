@@ -137,7 +137,7 @@ def _is_folder(info: Mapping[str, Any]) -> bool:
 def _listed(server: Server, *, deep: bool) -> list[Mapping[str, Any]]:
     with server.files() as files:
         if deep:
-            return [*files.find(server.path, detail=True).values()]
+            return [*filter(None, files.find(server.path, detail=True).values())]  # of itself nothing is told
         path = f"{server.path.rstrip('/')}/" if server.is_web else server.path
         return [*files.ls(path, detail=True)]
 

@@ -9,7 +9,8 @@ from stackbone.cache.errors import UsageError
 from stackbone.cache.text import printable
 
 _URL = re.compile(r"(?P<protocol>[A-Za-z][A-Za-z0-9+.-]*)://")
-_ESCAPED = re.compile("(%(?:25|23|3[Ff]))")  # the percent sign, the number sign and the question mark
+_ESCAPED = re.compile("(%(?:25|23|3[Ff]|2[Ff]|5[Cc]|[01][0-9A-Fa-f]|7[Ff]))")  # %, #, ?, /, \\ and control characters
+_NO_UTF8 = re.compile("[\udc80-\udcff]")  # bytes, as `surrogateescape` has them
 _NONE = r"\0"
 _CHAIN = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?:://.*)?::[A-Za-z][A-Za-z0-9+.-]*://", re.DOTALL)
 
@@ -75,8 +76,15 @@ def is_web(url: str) -> bool:
 
 
 def unescaped(text: str) -> str:
-    """Return the URL of a web server, or a name in it, as its files are called; signs that part URLs stay escaped."""
-    return "".join(part if _ESCAPED.fullmatch(part) else unquote(part) for part in _ESCAPED.split(text))
+    """Return the URL of a web server, or a name in it, as its files are called.
+
+    What would part a URL or a path stays escaped, and so do control characters, and bytes that are not UTF-8.
+    """
+    return "".join(part if _ESCAPED.fullmatch(part) else _unquoted(part) for part in _ESCAPED.split(text))
+
+
+def _unquoted(text: str) -> str:
+    return _NO_UTF8.sub(lambda found: f"%{ord(found[0]) - 0xDC00:02X}", unquote(text, errors="surrogateescape"))
 
 
 def join_url(url: str, name: str) -> str:

@@ -50,6 +50,6 @@ def list_images(request: Request) -> Listing:
 def _check_options(kind: DatasetKind | None, request: Request) -> None:
     refuse_own_options(kind, request)
     if kind is None or not kind.takes_columns:
-        refuse_table_options(request.labels, request.columns)
+        refuse_table_options(request)
     if kind is None or not (kind.takes_levels or request.labels):
         refuse_level_options(request)

@@ -5,27 +5,31 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from stackbone.cache.errors import DatasetError, UsageError
 from stackbone.cache.text import typed
 from stackbone.extract.datasets.folders.pruning import Exclusion
 from stackbone.extract.datasets.folders.reading import LEAF
-from stackbone.extract.datasets.kind import DatasetKind, Listing, Request, Skipped, TableColumns, as_words
+from stackbone.extract.datasets.kind import DatasetKind, Listing, Request, Skipped, as_words
 from stackbone.extract.datasets.kinds.table import TABLES
 
 
-def refuse_table_options(labels: Path | None, columns: TableColumns) -> None:
-    """Raise `UsageError` if a column is named otherwise than by default, or a table of labels is given."""
-    if labels is not None:
-        msg = f"--labels {typed(labels)} goes with one folder of images. Found a list. Name the folder alone."
+def refuse_table_options(request: Request, *, is_packed: bool = False) -> None:
+    """Raise `UsageError` if a column is named otherwise than by default, or a table of labels is given.
+
+    `is_packed` says that the dataset consists of archives: a table of labels goes with a folder of images alone.
+    """
+    if request.labels is not None:
+        msg = f"--labels {typed(request.labels)} goes with one folder of images. Found a list. Name the folder alone."
         raise UsageError(msg)
-    for option, value in columns.given.items():
+    takes_labels = request.path is not None and os.path.isdir(request.path) and not is_packed
+    for option, value in request.columns.given.items():
         given = typed(*as_words({option: value}))
         msg = (
             f"{given} describes a table, and the dataset is not one. Expected a file ending in "
-            f"{' '.join(TABLES)}. Name that file, add it with --labels FILE, or leave {option} out."
+            f"{' '.join(TABLES)}. Name that file{', add it with --labels FILE,' if takes_labels else ''} or leave "
+            f"{option} out."
         )
         raise UsageError(msg)
 

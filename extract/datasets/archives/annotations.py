@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
+from itertools import chain
 
+from stackbone.cache.splits import role_of
 from stackbone.cache.text import counted
 from stackbone.extract.datasets.archives.found import Archives
-from stackbone.extract.datasets.archives.members import EXCLUDED, Held, Inventory
+from stackbone.extract.datasets.archives.members import EXCLUDED, Inventory, Named
 from stackbone.extract.datasets.boxes.faults import named
 from stackbone.extract.datasets.boxes.yolo_config import YAMLS
 from stackbone.extract.datasets.files.annotated import find_annotated, may_be_annotated
@@ -16,8 +19,10 @@ from stackbone.extract.datasets.files.listed import by_folder
 from stackbone.extract.datasets.kind import Listing, Request
 from stackbone.extract.datasets.listing_options import refuse_level_options, refuse_table_options
 
+_ANNOTATIONS = "annotations"
 
-def list_annotated(archives: Archives, held: Sequence[Held], inventory: Inventory, request: Request) -> Listing | None:
+
+def list_annotated(archives: Archives, held: Sequence[Named], inventory: Inventory, request: Request) -> Listing | None:
     """List the images of archives with what the annotations in them say; None if there are none of a known form.
 
     The archives count as unpacked into one folder, as those of COCO and Pascal VOC are meant to be; where files of two
@@ -26,26 +31,19 @@ def list_annotated(archives: Archives, held: Sequence[Held], inventory: Inventor
     Parameters
     ----------
     archives, held, inventory
-        The archives, what is in them, and what was met there besides.
+        The archives, what is in them, and what was met there besides. What the user leaves out is no image of the
+        listing, and may be an annotation, as in a folder.
 
     Raises
     ------
     DatasetError, UsageError
         As of the kind; options about tables and levels of folders mean nothing to it.
     """
-    if not may_be_annotated(member.name for each in held for member in each.others):
+    if not _may_be_annotated(held):
         return None
-    is_whole = not inventory.faults
-    flat, twice = _unpacked(archives, held, lambda each, name: name, is_whole=is_whole)
-    tried = [(flat, twice)]
-    if len(held) > 1:
-        apart = _unpacked(
-            archives, held, lambda each, name: f"{each.folder}/{name}" if each.folder else name, is_whole=is_whole
-        )
-        tried.insert(0 if twice else 1, apart)
-    for files, doubles in tried:
+    for files, doubles in _ways(archives, held, is_whole=not inventory.faults):
         if (found := find_annotated(files)) is not None:
-            refuse_table_options(request.labels, request.columns)
+            refuse_table_options(request, is_packed=True)
             refuse_level_options(request)
             listing = found[1](request.columns.label is not None)
             skipped = [each for each in inventory.found.skipped if each.reason != EXCLUDED]
@@ -53,25 +51,71 @@ def list_annotated(archives: Archives, held: Sequence[Held], inventory: Inventor
     return None
 
 
-def has_config(held: Held) -> bool:
+def has_config(held: Named) -> bool:
     """Return whether an archive may be of YOLO's form, whose labels may lie beside the images as captions do."""
-    return any(member.name.lower().endswith(YAMLS) for member in held.others)
+    return any(member.name.lower().endswith(YAMLS) for member in (*held.others, *held.excluded))
+
+
+def _may_be_annotated(held: Sequence[Named]) -> bool:
+    """Return whether a file lies where annotations do, by the names alone: to look at files costs more than these.
+
+    Those of Pascal VOC lie in ``annotations`` or beside images, those of COCO there, in a split, or in the folder that
+    holds all images, as YOLO's do.
+    """
+    folders = {  # of files that may be annotations, whether they are XML, in the archive and where this is unpacked
+        (is_xml, folder, own)
+        for each in held
+        for member in chain(each.others, each.excluded)
+        if may_be_annotated([member.name])
+        for own in [member.name.rpartition("/")[0]]
+        for folder in (own, f"{each.folder}/{own}".strip("/"))
+        for is_xml in [member.name.lower().endswith(".xml")]
+    }
+    for is_xml, folder, own in folders:
+        last = folder.rpartition("/")[2]
+        if last.lower() == _ANNOTATIONS or (not is_xml and (not own or role_of(last))):
+            return True
+    beside = {own for is_xml, _, own in folders if is_xml}
+    wrappers = {own for is_xml, _, own in folders if not is_xml}
+    return any(name.rpartition("/")[0] in beside for name in _images(held) if beside) or any(
+        all(name.startswith(f"{folder}/") for name in _images(held)) for folder in wrappers
+    )
+
+
+def _images(held: Sequence[Named]) -> Iterator[str]:
+    return (name for each in held for name in each.images)
+
+
+def _ways(archives: Archives, held: Sequence[Named], *, is_whole: bool) -> Iterator[tuple[ArchivedFiles, list[str]]]:
+    """Yield the files of archives as unpacked in one folder and in folders of their own, the likelier way first."""
+    unpacked = partial(_unpacked, archives, held, is_whole=is_whole)
+    flat = unpacked(path_of=lambda each, name: name)
+    if len(held) == 1:
+        yield flat
+        return
+    are_double = bool(flat[1])
+    if not are_double:
+        yield flat
+    yield unpacked(path_of=lambda each, name: f"{each.folder}/{name}" if each.folder else name)
+    if are_double:
+        yield flat
 
 
 def _unpacked(
-    archives: Archives, held: Sequence[Held], path_of: Callable[[Held, str], str], *, is_whole: bool
+    archives: Archives, held: Sequence[Named], *, path_of: Callable[[Named, str], str], is_whole: bool
 ) -> tuple[ArchivedFiles, list[str]]:
     """Return the files of archives by the paths that they would have, and the paths that several would have."""
     packed: dict[str, Packed] = {}
     twice: list[str] = []
     for each in held:
-        sizes: Mapping[str, int] = {member.name: member.size or 0 for member in each.others}
-        for name in (*each.images, *sizes, *each.excluded):
+        sizes = {member.name: member.size or 0 for member in each.others}
+        left_out = {member.name: member.size or 0 for member in each.excluded}
+        for name, size in chain(((name, 0) for name in each.images), sizes.items(), left_out.items()):
             path = path_of(each, name)
             if path in packed:
                 twice.append(path)
             else:
-                packed[path] = Packed(each.path, name, sizes.get(name, 0))
+                packed[path] = Packed(each.path, name, size)
     below, root, title = by_folder(packed), archives.root, archives.title
     return ArchivedFiles(below, packed, is_whole=is_whole, root=root, title=title, packed=packed), twice
 

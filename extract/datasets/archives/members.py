@@ -28,33 +28,49 @@ from stackbone.extract.datasets.folders.walking import Found
 EXCLUDED = "excluded"
 IN_ARCHIVE = "an archive inside an archive; unpack the outer one"
 NO_ANNOTATIONS = "not an image, nor annotations of a known form"
+_BESIDE = "not an image; annotations are looked for in the archives"
 _MOST_SHOWN = 5
 
 
 @dataclass
-class Held:
-    """An archive that is open, and what is in it.
+class Named:
+    """What an archive holds, by the names of its members.
 
     Attributes
     ----------
     path, folder
         See `Archives`.
-    container
-        Opened.
     images
         Names of members that are images by their extensions, in the order in which they are stored.
     others
         Other members that can be read and are not hidden, nor a system's.
     excluded
-        Names of members of either sort that the user leaves out.
+        Members of either sort that the user leaves out.
     """
 
     path: str
     folder: str
-    container: Container
     images: list[str] = field(default_factory=list)
     others: list[Member] = field(default_factory=list)
-    excluded: list[str] = field(default_factory=list)
+    excluded: list[Member] = field(default_factory=list)
+
+
+@dataclass(kw_only=True)
+class Held(Named):
+    """An archive that is open, and what is in it.
+
+    Attributes
+    ----------
+    container
+        Opened.
+    """
+
+    container: Container
+
+    @property
+    def named(self) -> Named:
+        """What it holds, without what is open: to be kept."""
+        return Named(self.path, self.folder, self.images, self.others, self.excluded)
 
 
 @dataclass
@@ -79,7 +95,7 @@ class Inventory:
     def skip_beside(self, archives: Archives) -> None:
         """Count what lies in the folder of archives and is none."""
         for path in archives.beside:
-            self.found.skip_file(why_not_beside(path), path)
+            self.found.skip_file(_BESIDE if may_be_annotated([path]) else why_not_beside(path), path)
 
     def refuse_damaged(self, root: Path) -> None:
         """Raise `DatasetError` if no image was found and archives are damaged; to be asked at the end."""
@@ -135,7 +151,7 @@ def go_through(archives: Archives, exclusion: Exclusion, inventory: Inventory) -
             )
             raise DatasetError(message) from exc
         with closing(container):
-            held = Held(path, folder, container)
+            held = Held(path=path, folder=folder, container=container)
             try:
                 for member in container.members():
                     _sort(held, member, exclusion, inventory)
@@ -154,7 +170,7 @@ def _sort(held: Held, member: Member, exclusion: Exclusion, inventory: Inventory
     elif any(part.startswith(".") for part in member.name.split("/")):
         inventory.found.skip("hidden", "a name that begins with a dot", path)
     elif exclusion and exclusion.covers_path(path):
-        held.excluded.append(member.name)
+        held.excluded.append(member)
         inventory.found.skip(sort, EXCLUDED, path)
     elif is_image_name(name):
         held.images.append(member.name)

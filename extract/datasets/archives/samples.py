@@ -22,7 +22,7 @@ from stackbone.extract.containers.opening import open_container
 from stackbone.extract.containers.place import kind_of
 from stackbone.extract.datasets.archives.columns import SampleColumns
 from stackbone.extract.datasets.archives.found import Archives, find_archives
-from stackbone.extract.datasets.archives.members import Held, Inventory, go_through
+from stackbone.extract.datasets.archives.members import Held, Inventory, Named, go_through
 from stackbone.extract.datasets.boxes.yolo_config import YAMLS
 from stackbone.extract.datasets.folders.extensions import is_image_name
 from stackbone.extract.datasets.folders.levels import read_levels
@@ -64,7 +64,7 @@ def has_samples(request: Request) -> bool:
     return False
 
 
-def are_samples(held: Held) -> bool:
+def are_samples(held: Named) -> bool:
     """Return whether the images of a tar archive have files of their own beside them, wherever these are stored."""
     if not held.others or getattr(kind_of(held.path), "name", "") == "zip":
         return False

@@ -15,7 +15,7 @@ from stackbone.cache.errors import DatasetError, DoubtError, ImageError, Malform
 from stackbone.extract.containers.container import Member
 from stackbone.extract.datasets.archives.annotations import has_config, list_annotated
 from stackbone.extract.datasets.archives.found import Archives, find_archives
-from stackbone.extract.datasets.archives.members import Held, Inventory, go_through
+from stackbone.extract.datasets.archives.members import Held, Inventory, Named, go_through
 from stackbone.extract.datasets.archives.samples import are_samples, list_samples
 from stackbone.extract.datasets.folders.listing import list_found
 from stackbone.extract.datasets.folders.walking import METADATA
@@ -42,11 +42,11 @@ def list_trees(request: Request) -> Listing:
     images: list[tuple[str, str, str]] = []  # archive, folder that it stands for, member
     with tempfile.TemporaryDirectory() as folder, _named(folder, archives):
         tables: list[_Table] = []
-        all_held: list[Held] = []
+        all_named: list[Named] = []
         others: list[tuple[str, str, str]] = []
         for held in go_through(archives, request.exclude, inventory):
             has_table = False
-            all_held.append(held)
+            all_named.append(held.named)
             for member in held.others:
                 if member.name.rpartition("/")[2].lower() in METADATA:
                     has_table = True
@@ -56,9 +56,9 @@ def list_trees(request: Request) -> Listing:
             if not has_table and not has_config(held) and are_samples(held):
                 return list_samples(request)
             images += ((held.path, held.folder, name) for name in held.images)
-        if (annotated := list_annotated(archives, all_held, inventory, request)) is not None:
+        if (annotated := list_annotated(archives, all_named, inventory, request)) is not None:
             return annotated
-        if not tables and any(map(are_samples, all_held)):
+        if not tables and any(map(are_samples, all_named)):
             return list_samples(request)
         # Tables in one place of several shards speak of their own shards' images alone.
         is_own = len({each.place for each in tables}) < len(tables)

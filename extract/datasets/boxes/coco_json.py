@@ -1,7 +1,8 @@
 """The JSON of a file in the form of COCO, read element by element: what counts of each is kept, and nothing else.
 
 Memory: up to 60 MiB for an element, of which none is longer than `_MOST_ELEMENT`, and what is kept, which takes up to
-about five times as much as it does in the file. What nobody asked for, such as an outline, takes none afterwards.
+about five times as much as it does in the file. What nobody asked for, such as an outline, takes none afterwards. A
+file in an archive is in memory itself, too, while it is read.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
-from stackbone.cache.errors import DatasetError, RemoteError
+from stackbone.cache.errors import DatasetError, lost_server
 from stackbone.extract.datasets.files.files import Files
 
 _MOST_BYTES = 1 << 30  # the 118,287 images of COCO 2017 take 448 MB, most of them for outlines
@@ -47,10 +48,10 @@ def read_lists(files: Files, name: str, keep: Mapping[str, Keep[Any]]) -> dict[s
     try:
         with files.open(name, _MOST_BYTES) as stream:
             return _Reader(file, stream).read(keep)
-    except RemoteError:
-        raise
     except OSError as exc:
-        raise DatasetError(_unreadable(file, exc)) from exc
+        if lost_server(exc):
+            raise
+        raise DatasetError(_unreadable(file, exc.strerror or exc)) from exc
     except RecursionError as exc:
         raise wrong(file, "JSON that is nested too deeply", "annotations of COCO") from exc
     except ValueError as exc:  # of JSON, or of its text

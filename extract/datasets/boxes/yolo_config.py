@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from stackbone.cache.errors import DatasetError, RemoteError
+from stackbone.cache.errors import DatasetError, lost_server
 from stackbone.extract.datasets.boxes.faults import name_problem
 from stackbone.extract.datasets.boxes.image_paths import inside, within
 from stackbone.extract.datasets.files.files import Files, content_of
@@ -52,9 +52,9 @@ def looks_like_yolo(files: Files, file: str) -> bool | None:
     """Return whether a YAML file names splits and classes; None if it is too large, or cannot be read."""
     try:
         content = content_of(files, file, _MOST_BYTES)
-    except RemoteError:
-        raise
-    except OSError:
+    except OSError as exc:
+        if lost_server(exc):
+            raise
         return None
     return bool(_SPLIT.search(content) and _NAMES.search(content))
 
@@ -131,10 +131,13 @@ def _parse(files: Files, name: str) -> Mapping[str, Any]:
     try:
         # Texts, lists and maps alone: no tag makes an object, and 'no' or '1e3' stay the names that they are.
         content = yaml.load(content_of(files, name, _MOST_BYTES), Loader=yaml.BaseLoader)
-    except RemoteError:
-        raise
     except OSError as exc:
-        msg = f"Cannot read {str(file)!r}: {exc}. Expected the YAML file of a dataset. Check it and its permissions."
+        if lost_server(exc):
+            raise
+        msg = (
+            f"Cannot read {str(file)!r}: {exc.strerror or exc}. Expected the YAML file of a dataset. Check it and its "
+            "permissions."
+        )
         raise DatasetError(msg) from exc
     except RecursionError as exc:
         raise _wrong(file, "YAML that is nested too deeply", "path, train, val and names") from exc

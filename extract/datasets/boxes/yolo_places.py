@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 
-from stackbone.cache.errors import DatasetError, RemoteError
+from stackbone.cache.errors import DatasetError, lost_server
 from stackbone.cache.text import counted
 from stackbone.extract.datasets.boxes.faults import named
 from stackbone.extract.datasets.boxes.image_paths import MOST_LISTED_BYTES, find_image, within
@@ -41,11 +41,11 @@ def images_of(files: Files, place: str, notes: list[str]) -> Iterator[str]:
         return
     try:
         content = content_of(files, place, MOST_LISTED_BYTES)
-    except RemoteError:
-        raise
     except OSError as exc:
+        if lost_server(exc):
+            raise
         found = str(files.place(place))
-        msg = f"Cannot read {found!r}: {exc}. Expected a list of images. Check it and its permissions."
+        msg = f"Cannot read {found!r}: {exc.strerror or exc}. Expected a list of images. Check it and its permissions."
         raise DatasetError(msg) from exc
     own, missing = place.rpartition("/")[0], []
     for name in filter(None, map(str.strip, content.decode("utf-8-sig", "surrogateescape").splitlines())):

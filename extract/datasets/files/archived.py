@@ -5,17 +5,21 @@ from __future__ import annotations
 import errno
 import io
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, cast
 
+from stackbone.cache.disk.reading import MOST_IMAGE_BYTES
 from stackbone.cache.errors import ImageError, Malformed, lost_server
 from stackbone.extract.containers.container import Container
 from stackbone.extract.containers.opening import open_container
 from stackbone.extract.datasets.files.files import content_of
 from stackbone.extract.datasets.files.listed import ListedFiles
+
+_HELD_BYTES = 256 << 20  # of what is wanted in one go: files lie in an archive in another order than they are asked for
+_MOST_BYTES = 4 << 30
 
 
 class Packed(NamedTuple):
@@ -64,8 +68,41 @@ class ArchivedFiles(ListedFiles):
         """Return a file's bytes as a stream."""
         return io.BytesIO(content_of(self, path, most))
 
+    def ends(self, paths: Sequence[str], size: int) -> Iterator[tuple[str, bytes | OSError]]:
+        """Yield the first and the last bytes of files; each archive is read once."""
+        yield from self._parts(paths, MOST_IMAGE_BYTES, lambda content: content[:size] + content[-size:], 2 * size)
+
     def contents(self, paths: Sequence[str], most: int) -> Iterator[tuple[str, bytes | OSError]]:
-        """Yield the bytes of files; each archive is read once, and what is wanted of it is in memory then."""
+        """Yield the bytes of files; each archive is read once for every 256 MiB that are wanted of it, or of others.
+
+        So much is in memory, or one file. What comes after 4 GiB is refused: nobody writes annotations of that size.
+        """
+        yield from self._parts(paths, most, lambda content: content, most)
+
+    def _parts(
+        self, paths: Sequence[str], most: int, part_of: Callable[[bytes], bytes], most_kept: int
+    ) -> Iterator[tuple[str, bytes | OSError]]:
+        """Yield a part of each file, of so many bytes at most, or why not: it has more than `most`, perhaps."""
+        together: list[str] = []
+        held = in_all = 0
+        for path in paths:
+            found = self._found.get(self.prefix + path)
+            size = 0 if found is None or found.size > most else min(found.size, most_kept)
+            in_all += size
+            is_refused = size > 0 and in_all > _MOST_BYTES
+            if held + size > _HELD_BYTES or is_refused:
+                yield from self._at_once(together, most, part_of)
+                together, held = [], 0
+            if is_refused:
+                yield path, OSError(errno.EFBIG, f"is over the limit of {_MOST_BYTES:,} bytes for all such files")
+            else:
+                together.append(path)
+                held += size
+        yield from self._at_once(together, most, part_of)
+
+    def _at_once(
+        self, paths: Sequence[str], most: int, part_of: Callable[[bytes], bytes]
+    ) -> Iterator[tuple[str, bytes | OSError]]:
         said: dict[str, bytes | OSError] = {}
         wanted: dict[str, dict[str, str]] = {}  # archive to names in it, and the path of each
         for path in paths:
@@ -77,7 +114,8 @@ class ArchivedFiles(ListedFiles):
             else:
                 wanted.setdefault(found.archive, {})[found.name] = path
         for archive, names in wanted.items():
-            said |= {names[name]: found for name, found in _read(os.path.join(self.root, archive), names)}
+            for name, content in _read(os.path.join(self.root, archive), names):
+                said[names[name]] = part_of(content) if isinstance(content, bytes) else content
         yield from ((path, said[path]) for path in paths)
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol, Self
@@ -79,13 +80,20 @@ class Files(Protocol):
         """Open a file to be read from its start; `OSError` if that fails, or it has more bytes than `most`."""
         ...
 
-    def ends(self, path: str, size: int) -> bytes:
-        """Return the first bytes of a file and the last ones, `size` of each; `OSError` if it cannot be read."""
+    def ends(self, paths: Sequence[str], size: int) -> Iterator[tuple[str, bytes | OSError]]:
+        """Yield files in the order given, with their first bytes and the last ones, `size` of each, or why not."""
         ...
 
     def contents(self, paths: Sequence[str], most: int) -> Iterator[tuple[str, bytes | OSError]]:
         """Yield files in the order given, with all their bytes, or why there are none: more than `most`, perhaps."""
         ...
+
+
+def ends_of(stream: BinaryIO, size: int) -> bytes:
+    """Return the first bytes of a stream, which is at its start, and the last ones, `size` of each."""
+    start = stream.read(size)
+    stream.seek(max(0, stream.seek(0, os.SEEK_END) - size))
+    return start + stream.read(size)
 
 
 def names_in(files: Files, folder: str, is_wanted: Callable[[str], bool]) -> Names:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, Self
 
 from stackbone.cache.disk.reading import open_regular, read_regular
-from stackbone.extract.datasets.files.files import Names
+from stackbone.extract.datasets.files.files import Names, ends_of
 from stackbone.extract.datasets.folders.pruning import Exclusion
 from stackbone.extract.datasets.folders.walking import folders_in_wrappers, is_folder, walk
 
@@ -98,12 +98,14 @@ class FolderFiles:
             raise OSError(errno.EFBIG, f"has {size:,} bytes, over the limit of {most:,}")
         return stream
 
-    def ends(self, path: str, size: int) -> bytes:
-        """Return the first and the last bytes of a regular file."""
-        with open_regular(self.root / path) as stream:
-            start = stream.read(size)
-            stream.seek(max(0, os.fstat(stream.fileno()).st_size - size))
-            return start + stream.read(size)
+    def ends(self, paths: Sequence[str], size: int) -> Iterator[tuple[str, bytes | OSError]]:
+        """Yield the first and the last bytes of regular files."""
+        for path in paths:
+            try:
+                with open_regular(self.root / path) as stream:
+                    yield path, ends_of(stream, size)
+            except OSError as exc:
+                yield path, exc
 
     def contents(self, paths: Sequence[str], most: int) -> Iterator[tuple[str, bytes | OSError]]:
         """Yield the bytes of regular files."""

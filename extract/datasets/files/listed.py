@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import errno
-import os
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import BinaryIO, Self
+from typing import Self
 
-from stackbone.cache.disk.reading import MOST_IMAGE_BYTES
 from stackbone.extract.datasets.files.files import Names
 from stackbone.extract.datasets.folders.extensions import is_image_name
 
@@ -104,17 +102,6 @@ class ListedFiles:
     def relative(self, path: str) -> str | None:
         """Return None: paths of this machine name none of these files."""
         return None
-
-    def open(self, path: str, most: int) -> BinaryIO:
-        """Open a file, seekable; `OSError` if that fails, or it has more bytes than `most`."""
-        raise NotImplementedError
-
-    def ends(self, path: str, size: int) -> bytes:
-        """Return the first and the last bytes of a file."""
-        with self.open(path, MOST_IMAGE_BYTES) as stream:
-            start = stream.read(size)
-            stream.seek(max(0, stream.seek(0, os.SEEK_END) - size))
-            return start + stream.read(size)
 
     def _whole(self, path: str) -> str:
         """Return a path as it was listed."""

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from stackbone.cache.disk.reading import MOST_IMAGE_BYTES
 from stackbone.cache.errors import lost_server
 from stackbone.cache.places.object_path import ObjectPath
 from stackbone.cache.places.opened import side_by_side
 from stackbone.cache.places.place import Place
 from stackbone.extract.containers.opening import open_source
+from stackbone.extract.datasets.files.files import ends_of
 from stackbone.extract.datasets.files.listed import ListedFiles
 from stackbone.extract.datasets.remote.root import remote_root
 
@@ -58,6 +60,17 @@ class RemoteFiles(ListedFiles):
             raise OSError(errno.EFBIG, f"has {size:,} bytes, over the limit of {most:,}")
         stream.seek(0)
         return stream
+
+    def ends(self, paths: Sequence[str], size: int) -> Iterator[tuple[str, bytes | OSError]]:
+        """Yield the first and the last bytes of files, read by range."""
+        for path in paths:
+            try:
+                with self.open(path, MOST_IMAGE_BYTES) as stream:
+                    yield path, ends_of(stream, size)
+            except OSError as exc:
+                if lost_server(exc):
+                    raise
+                yield path, exc
 
     def contents(self, paths: Sequence[str], most: int) -> Iterator[tuple[str, bytes | OSError]]:
         """Yield the bytes of files, a request for each, several at once."""

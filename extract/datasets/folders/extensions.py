@@ -34,6 +34,9 @@ _NOT_IMAGES = {
     **dict.fromkeys((".part", ".crdownload", ".download", ".partial", ".tmp"), "an unfinished download"),
     **dict.fromkeys((".dcm", ".nii", ".fits", ".exr", ".hdr"), "no ordinary image; convert to PNG or TIFF"),
 }
+ARCHIVES = frozenset(f"{_ARCHIVES} {_COMPRESSED} {_READ_ARCHIVES}".split())
+"""Extensions of archives and of compressed files, read or not."""
+
 NO_IMAGE = "not an image"
 NO_DECODER = "no decoder is installed"
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from stackbone.cache.errors import DatasetError
+from stackbone.extract.datasets.folders.extensions import ARCHIVES
 from stackbone.extract.datasets.folders.levels import read_levels
 from stackbone.extract.datasets.folders.metadata import apply_metadata
 from stackbone.extract.datasets.folders.notes import say_reading
@@ -18,7 +19,6 @@ from stackbone.extract.datasets.kind import Listing, Request
 from stackbone.extract.datasets.listing_options import refuse_table_options
 from stackbone.extract.images.formats import decodable_extensions
 
-_ARCHIVES = {".7z", ".rar", ".gz", ".zip", ".tar", ".tgz", ".bz2", ".tbz2", ".xz", ".txz", ".zst"}
 _MOST_SHOWN = 5
 
 
@@ -66,7 +66,7 @@ def list_found(
     if not found.images:
         raise DatasetError(no_images_message(root, found))
     if not found.tables:
-        refuse_table_options(request.labels, request.columns)
+        refuse_table_options(request, is_packed=tables is not None)
     splits = request.split_folders != "none"
     labelled = request.columns.label is not None
     above = folders or {path: path.rpartition("/")[0] for path in found.images}
@@ -142,7 +142,7 @@ def no_images_message(root: Path, found: Found) -> str:
     sorts = {each.sort for each in skipped}
     if sorts & {".csv", ".tsv", ".parquet"}:
         advice = "Point to the folder that holds the images, or give the table file itself"
-    elif sorts & _ARCHIVES:
+    elif sorts & ARCHIVES:
         advice = "Point to the folder that holds the images, or unpack the archive first"
     else:
         advice = "Point to the folder that holds the images, or convert the files to JPEG or PNG"

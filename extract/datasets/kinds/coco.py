@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from stackbone.cache.boxes.image_boxes import ImageBoxes
-from stackbone.cache.errors import DatasetError, RemoteError
+from stackbone.cache.errors import DatasetError
 from stackbone.cache.labels.sets import SETS
 from stackbone.cache.splits import SPLITS, role_of
 from stackbone.cache.text import counted
@@ -101,13 +101,15 @@ def annotation_files(files: Files) -> list[str]:
     below = {name: [f"{name}/{each}" for each in _names(files, name)[0]] for name in inner}
     everywhere = [*found, *(path for paths in below.values() for path in paths)]
     for pattern in (_INSTANCES, _ROBOFLOW):
-        chosen = [path for path in everywhere if pattern.fullmatch(path.rpartition("/")[2])]
-        if chosen := [path for path in chosen if _is_meant(path) or _may_be_coco(files, path)]:
+        named_so = [path for path in everywhere if pattern.fullmatch(path.rpartition("/")[2])]
+        meant = [path for path in named_so if _is_meant(path)]
+        doubtful = [path for path in named_so if not _is_meant(path)]
+        if chosen := meant + [path for path, keys in _keys_of(files, doubtful) if _may_be_coco(keys)]:
             return sorted(chosen, key=_order)
     own = [*found, *(path for name in inner if name.lower() == _ANNOTATIONS for path in below[name])]
     if len(own) > _MOST_LOOKED_INTO:  # of an image each, as a rule
         own = [path for path in own if _TELLING.search(path.rpartition("/")[2])]
-    return sorted((path for path in own if _looks_like_coco(files, path)), key=_order)
+    return sorted((path for path, keys in _keys_of(files, own) if _looks_like_coco(keys)), key=_order)
 
 
 def _order(path: str) -> tuple[int, str]:
@@ -215,26 +217,20 @@ def _is_meant(path: str) -> bool:
     return above.rpartition("/")[2].lower() == _ANNOTATIONS or name == _ROBOFLOWS
 
 
-def _may_be_coco(files: Files, path: str) -> bool:
+def _may_be_coco(keys: set[str]) -> bool:
     """Return whether a file of a name that COCO or Roboflow gives may be one: keys may stand too deep to be seen."""
-    keys = _keys_of(files, path)
     return len(keys) > 1 and not keys.isdisjoint(_LISTS)
 
 
-def _looks_like_coco(files: Files, path: str) -> bool:
-    keys = _keys_of(files, path)
+def _looks_like_coco(keys: set[str]) -> bool:
     return len(keys & _LISTS) > 1 and bool(keys & {"bbox", "categories"})
 
 
-def _keys_of(files: Files, path: str) -> set[str]:
-    """Return which keys of annotations stand at the beginning or the end of a file."""
-    try:
-        ends = files.ends(path, _PEEKED)
-    except RemoteError:
-        raise
-    except OSError:
-        return set()
-    return {key.decode() for pattern in (_LIST, _INNER) for key in pattern.findall(ends)}
+def _keys_of(files: Files, paths: Sequence[str]) -> Iterator[tuple[str, set[str]]]:
+    """Yield some files, the first ones of too many, with the keys of annotations at their beginnings and ends."""
+    for path, ends in files.ends(paths[:_MOST_LOOKED_INTO], _PEEKED):
+        found = ends if isinstance(ends, bytes) else b""
+        yield path, {key.decode() for pattern in (_LIST, _INNER) for key in pattern.findall(found)}
 
 
 def _find(files: Files, file: str) -> Reading | None:

@@ -23,7 +23,7 @@ from stackbone.extract.datasets.columns.opening import opened
 from stackbone.extract.datasets.files.annotated import find_annotated, may_be_annotated
 from stackbone.extract.datasets.files.listed import by_folder
 from stackbone.extract.datasets.files.remote import RemoteFiles
-from stackbone.extract.datasets.folders.extensions import is_image_name, why_not
+from stackbone.extract.datasets.folders.extensions import NO_IMAGE, is_image_name, why_not
 from stackbone.extract.datasets.folders.listing import list_found
 from stackbone.extract.datasets.folders.pruning import Exclusion, is_system_file, is_system_folder
 from stackbone.extract.datasets.folders.walking import METADATA, Found, skipped_beside
@@ -35,7 +35,6 @@ from stackbone.extract.datasets.remote.tables import copied, list_table
 from stackbone.extract.datasets.videos.listing import Videos, is_video, list_videos
 
 _NOTHING = ("", "", "")
-_NO_IMAGE = "not an image"
 
 
 @dataclass(frozen=True)
@@ -184,7 +183,7 @@ def _of_folder(request: Request, url: str, file: str = "") -> Remote:
         )
         raise DatasetError(msg)
     for path in others:
-        found.skip_file(why_not(Path(path).suffix.lower()) or _NO_IMAGE, path)
+        found.skip_file(why_not(Path(path).suffix.lower()) or NO_IMAGE, path)
     return Remote(KINDS["folder"], lambda given: _list_folder(given, root, found))
 
 

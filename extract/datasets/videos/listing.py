@@ -151,7 +151,7 @@ def _listed(videos: Videos, paths: list[str], request: Request) -> Listing:
     if videos.in_folder:
         found = Found(images=paths, tables=list(videos.tables))
         return list_found(videos.root, found, request)
-    refuse_table_options(request.labels, request.columns)
+    refuse_table_options(request)
     return Listing(videos.title, videos.root, dict.fromkeys(paths, ("", "", "")))
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from stackbone.cache.errors import RemoteError, StackboneError, UsageError
+from stackbone.cache.errors import RemoteError, StackboneError, UsageError, lost_server
 from stackbone.cache.places.object_path import ObjectPath
 from stackbone.cache.remote import failures
 from stackbone.cache.remote import server as server_module
@@ -24,7 +24,7 @@ from stackbone.cache.remote.failures import Failure, judged, refused
 from stackbone.cache.remote.listing import list_remote, stat_remote
 from stackbone.cache.remote.reading import open_remote
 from stackbone.cache.remote.server import server_of
-from stackbone.cache.remote.url import has_password, is_url, join_url, shown
+from stackbone.cache.remote.url import has_password, is_url, join_url, shown, unescaped
 from tests.made.servers import Faults, as_endpoint, faulty_proxy, nobody, running, s3_server, web_server
 
 CONTENT = random.Random(0).randbytes(3_000_001)
@@ -418,3 +418,39 @@ def test_a_not_found_that_hides_a_failure_is_not_taken_for_one() -> None:
     assert judged(outer)[0] is Failure.UNREACHABLE
     assert judged(FileNotFoundError("x"))[0] is Failure.ABSENT
     assert judged(KeyError("x"))[0] is Failure.OTHER
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("caf%C3%A9%20%E2%82%AC.jpg", "café €.jpg"),
+        ("caf%E9.jpg", "caf%E9.jpg"),
+        ("caf%e8%20b.jpg", "caf%E8 b.jpg"),
+        ("é%C3", "é%C3"),
+        ("a%2Fb%5cc%00%0A%7F.jpg", "a%2Fb%5cc%00%0A%7F.jpg"),
+        ("100%25%23%3F", "100%25%23%3F"),
+    ],
+)
+def test_names_of_web_servers_stay_escaped_where_bytes_or_parts_would_be_lost(text: str, name: str) -> None:
+    assert unescaped(text) == name
+    assert unescaped(name) == name
+
+
+def test_a_failure_that_was_set_aside_is_no_lost_server() -> None:
+    lost = RemoteError("no server answers there")
+
+    def told(*, aside: bool) -> RemoteError | None:
+        try:
+            try:
+                raise lost
+            except RemoteError as exc:
+                cause = None if aside else exc
+                raise ValueError from cause
+        except ValueError as exc:
+            return lost_server(exc)
+
+    assert told(aside=True) is None
+    assert told(aside=False) is lost
+    in_passing = ValueError()
+    in_passing.__context__ = lost
+    assert lost_server(in_passing) is lost

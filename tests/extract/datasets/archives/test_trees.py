@@ -343,6 +343,9 @@ def test_members_of_one_name_in_many_shards_are_placed_in_a_time_that_grows_with
         ("a.tar", b"PK\x03\x04" + bytes(600), "a zip archive: give it the extension .zip"),
         ("a.zip", bytes(257) + b"ustar\x0000" + bytes(600), "a tar archive: give it the extension .tar"),
         ("a.tar.gz", b"\x28\xb5\x2f\xfd" + bytes(600), "compressed by zstd"),
+        ("a.zip", b"\x1f\x8b\x08" + bytes(600), "compressed by gzip: give it the extension .tar.gz if it is a tar"),
+        ("a.zip", b"BZh9" + bytes(600), "compressed by bzip2: give it the extension .tar.bz2 if it is a tar"),
+        ("a.zip", b"\xfd7zXZ\0" + bytes(600), "compressed by xz: give it the extension .tar.xz if it is a tar"),
         ("a.zip", b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "run `git lfs pull`"),
     ],
 )
@@ -352,6 +355,15 @@ def test_a_file_of_another_kind_is_told_as_what_it_is(tmp_path: Path, name: str,
         open_dataset(tmp_path / name)
     assert "by its first bytes it is" in str(found.value)
     assert said in str(found.value)
+
+
+@pytest.mark.parametrize("name", ["a.zip", "a.tar.gz", "a.tgz", "a.tar.xz", "a.tar.bz2"])
+def test_a_cut_archive_is_not_told_to_have_the_extension_that_it_has(tmp_path: Path, name: str) -> None:
+    whole = write_archive(tmp_path / name, {"a.png": bytes(range(256)) * 40}).read_bytes()
+    (tmp_path / name).write_bytes(whole[:30])
+    with pytest.raises(DatasetError, match="is damaged") as found:
+        open_dataset(tmp_path / name)
+    assert "give it the extension" not in str(found.value)
 
 
 def test_archives_inside_an_archive_are_to_be_unpacked(tmp_path: Path) -> None:

