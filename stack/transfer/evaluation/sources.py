@@ -106,7 +106,7 @@ def _others(every: Sequence[int], number: int) -> Sources:
 
 
 def _key(setting: Setting, backbone: str, names: Sequence[str], some: Sources) -> str:
-    """Return a name of one source alone, or of all but one, that no other has; quoted, since a name may hold any text."""
+    """Return a name of one source alone, or of all but one, that no other has: quoted, as a source may have any."""
     left_out = next(name for number, name in enumerate(names) if number not in some)
     which = repr(names[some[0]]) if len(some) == 1 else f"all but {left_out!r}"
     return f"{setting.name} {backbone} from {which}"
