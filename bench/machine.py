@@ -87,8 +87,11 @@ def report(title: str, header: Sequence[str], rows: Sequence[Sequence[str]], fig
 
 
 def write_figures(title: str, figures: Any, file: Path) -> None:  # noqa: ANN401 - any JSON
-    """Write figures as JSON, with the machine that they were measured on."""
-    file.write_text(json.dumps({"title": title, "machine": describe_machine(), "figures": figures}, indent=2) + "\n")
+    """Write figures as JSON, with the machine that they were measured on; a run that is cut leaves FILE as it was."""
+    text = json.dumps({"title": title, "machine": describe_machine(), "figures": figures}, indent=2) + "\n"
+    aside = file.with_name(f"{file.name}.part")
+    aside.write_text(text)
+    aside.replace(file)
 
 
 def _processor() -> str:

@@ -10,13 +10,15 @@ Accuracy is that of the mean of the backbones' probabilities, and differences fr
 interval of the corrected resampled t-test. Seconds are those of one fit on one backbone, on one core, all that methods
 and settings share counted to the first that asks for it.
 With ``--json FILE`` what was measured is written after every seed and setting, and what FILE has already is not
-measured again, so that a run that was cut goes on where it ended. ``--cache`` keeps the features.
+measured again, so that a run that was cut goes on where it ended; figures of other photographs, backbones, methods or
+sizes are refused there. ``--cache`` keeps the features.
 ``python bench/transfer.py [--quick] [--json FILE] [--pair NAME] [--methods NAMES] [--labels NAME] [--seeds N]
 [--backbones N] [--mnist N] [--data FOLDER] [--photos FOLDER] [--cache FOLDER]``.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 import tempfile
@@ -30,7 +32,7 @@ from threadpoolctl import threadpool_limits
 from transfer_pairs import N_MNIST, PAIRS, Codes, Embedder, Pair
 
 from machine import add_folder, arguments, report, write_figures
-from stackbone.cache import FeatureStore
+from stackbone.cache import FeatureStore, StackError
 from stackbone.stack import stratified_folds
 from stackbone.stack.metrics.compare import Difference, paired_difference
 from stackbone.stack.transfer.domains.parts import rows_of
@@ -103,23 +105,21 @@ def measure(
     keep : callable
         Called after every setting of every seed, with which it was.
     """
-    for seed in range(seeds):
+    for seed in map(str, range(seeds)):
         memos: Memos = {name: (Memo(), Memo()) for name in pair.source}
         for setting in settings:
-            figures = known.setdefault(setting, {"gaps": [], "methods": {}})
-            domains, test, codes = domains_of(pair, SETTINGS[setting], seed, memos=memos)
+            figures = known.setdefault(setting, {"gaps": {}, "methods": {}})
+            domains, test, codes = domains_of(pair, SETTINGS[setting], int(seed), memos=memos)
             first = next(iter(domains.values()))
             figures["sizes"] = len(first.target), len(codes)  # as the command: most of the source is in any division
             for name in names:
-                method, done = METHODS[name], figures["methods"].get(name, {"by seed": [], "seconds by seed": []})
-                if len(done["by seed"]) > seed or any(method.fits(each) for each in domains.values()):
+                method, done = METHODS[name], figures["methods"].get(name, {"by seed": {}, "seconds by seed": {}})
+                if seed in done["by seed"] or any(method.fits(each) for each in domains.values()):
                     continue
-                accuracy, seconds = try_method(method, domains, test, codes)
-                done["by seed"].append(accuracy)
-                done["seconds by seed"].append(seconds)
+                done["by seed"][seed], done["seconds by seed"][seed] = try_method(method, domains, test, codes)
                 figures["methods"][name] = done
-            if len(figures["gaps"]) == seed:
-                figures["gaps"].append(float(np.mean([proxy_a_distance(each) for each in domains.values()])))
+            if seed not in figures["gaps"]:
+                figures["gaps"][seed] = float(np.mean([proxy_a_distance(each) for each in domains.values()]))
             compare(figures)
             keep(f"seed {seed}, labels {setting}")
 
@@ -136,11 +136,10 @@ def try_method(method: Method, domains: dict[str, Domains], test: dict[str, Any]
 
 
 def compare(figures: dict[str, Any]) -> None:
-    """Add to one setting the means over seeds, the best baseline and each method's difference from it."""
+    """Add to one setting the means over the seeds of all methods, the best baseline and differences from it."""
     methods, sizes = figures["methods"], figures["sizes"]
-    by_seed = {name: each["by seed"] for name, each in methods.items()}
-    n = min(map(len, by_seed.values()))
-    by_seed = {name: each[:n] for name, each in by_seed.items()}
+    shared = sorted(set.intersection(*(set(each["by seed"]) for each in methods.values())), key=int)
+    n, by_seed = len(shared), {name: [each["by seed"][seed] for seed in shared] for name, each in methods.items()}
     best = max((name for name in BASELINES if name in by_seed), key=lambda name: np.mean(by_seed[name]))
     effect = None
     if n > 1 and {"pooled", "target-only"} <= by_seed.keys():
@@ -149,20 +148,53 @@ def compare(figures: dict[str, Any]) -> None:
         "seeds": n,
         "best baseline": best,
         "source effect": effect,
-        "proxy A-distance": float(np.mean(figures["gaps"])),
+        "proxy A-distance": float(np.mean(list(figures["gaps"].values()))),
     }
     for name, each in methods.items():
         each["accuracy"] = float(np.mean(by_seed[name]))
-        each["seconds"] = float(np.median(each["seconds by seed"]))
+        each["seconds"] = float(np.median(list(each["seconds by seed"].values())))
         each["difference"] = paired_difference(by_seed[name], by_seed[best], *sizes).to_dict() if n > 1 else None
 
 
-def read_figures(file: Path | None) -> dict[str, Any]:
-    """Return what an earlier run wrote; nothing where there was none."""
+def set_up_of(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what figures must have in common to stand in one file, by option."""
+    return {
+        "--quick": options.quick,
+        "--mnist": options.mnist,
+        "--backbones": options.backbones,
+        "--methods": options.methods,
+        "--photos": str(options.photos),
+        "--data": str(options.data),
+    }
+
+
+def read_figures(file: Path | None, set_up: dict[str, Any]) -> dict[str, Any]:
+    """Return what an earlier run of the same set-up wrote, by pair; nothing where there was none.
+
+    Raises
+    ------
+    StackError
+        If it was of another set-up, or does not tell which.
+    """
     if file is None or not file.exists():
         return {}
-    figures: dict[str, Any] = json.loads(file.read_text())["figures"]
-    return figures
+    written: dict[str, Any] = json.loads(file.read_text())["figures"]
+    if "set-up" not in written:
+        message = (
+            f"{file} does not tell its set-up, by which figures of one file must be alike: it is of an earlier version "
+            "of this script. To measure afresh, name another file with --json"
+        )
+        raise StackError(message)
+    other = [name for name, value in set_up.items() if written["set-up"].get(name) != value]
+    if other:
+        before, now = (", ".join(f"{name} {of.get(name)!r}" for name in other) for of in (written["set-up"], set_up))
+        message = (
+            f"{file} was measured with {before}, and this run has {now}: figures of one file must be of one set-up. "
+            "Type the options of before, or name another file with --json"
+        )
+        raise StackError(message)
+    pairs: dict[str, Any] = written["pairs"]
+    return pairs
 
 
 def cell(found: dict[str, Any] | None) -> str:
@@ -185,8 +217,8 @@ def effect_line(setting: str, figures: dict[str, Any]) -> str | None:
     return f"labels {setting}: {sentence}"
 
 
-def main() -> None:
-    """Measure and print."""
+def arguments_of(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """Return the options of the command line."""
     parser = arguments(__doc__ or "")
     add_folder(parser, "--photos", "data/clothing-small", "class folders of photographs")
     add_folder(parser, "--data", "data", "the folder that holds cifar10.zip")
@@ -197,16 +229,25 @@ def main() -> None:
     parser.add_argument("--mnist", type=int, default=N_MNIST, help="images of MNIST")
     parser.add_argument("--backbones", type=int, default=len(NAMES), help="how many, from the smallest")
     parser.add_argument("--seeds", type=int, default=SEEDS, help="how often domains are divided")
-    options = parser.parse_args()
+    return parser.parse_args(words)
+
+
+def main() -> None:
+    """Measure and print."""
+    options = arguments_of()
     every = [name for name, method in METHODS.items() if method.by_default or not options.quick]
     asked = every if options.methods is None else [*BASELINES, *options.methods.split(",")]
     seeds, settings = 1 if options.quick else options.seeds, options.labels or list(SETTINGS)
-    figures, started = read_figures(options.json), time.perf_counter()
+    set_up, started = set_up_of(options), time.perf_counter()
+    try:
+        figures = read_figures(options.json, set_up)
+    except StackError as exc:
+        sys.exit(f"error: {exc}")
 
     def keep(what: str) -> None:
         print(f"{what}: measured after {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
         if options.json:
-            write_figures("Transfer methods", figures, options.json)
+            write_figures("Transfer methods", {"set-up": set_up, "pairs": figures}, options.json)
 
     with tempfile.TemporaryDirectory() as folder, threadpool_limits(limits=1):
         embed = Embedder(FeatureStore(options.cache or folder), NAMES[: 1 if options.quick else options.backbones])

@@ -21,7 +21,7 @@ from stackbone.stack.transfer.domains.settings import Setting, parse_settings
 from stackbone.stack.transfer.domains.unlabelled import with_unlabelled
 from stackbone.stack.transfer.evaluation.comparing import Scoring
 from stackbone.stack.transfer.evaluation.evaluate import evaluate_methods
-from stackbone.stack.transfer.evaluation.sources import weigh_sources
+from stackbone.stack.transfer.evaluation.sources import not_judged, weigh_sources
 from stackbone.stack.transfer.experiment import TransferExperiment
 from stackbone.stack.transfer.explanation import explain
 from stackbone.stack.transfer.final_model import check_saved, with_model
@@ -135,13 +135,14 @@ def run_transfer(
     strengths = {name: float(chosen_in_fold[0]["C"]) for name, chosen_in_fold in alone.items()}
     explanation = explain(pair, strengths, seed, n_jobs=n_jobs, progress=progress)
     shots = [note for setting in settings if (note := _shots_note(setting, parts, pair.target_codes))]
+    too_many = not_judged(scoring)
     experiment = TransferExperiment(
         asked=asked,
         division=division,
         pair=pair,
         parts=parts,
         scores=scores,
-        notes=[*pair.target.notes, *notes, *pair.notes, *shots],
+        notes=[*pair.target.notes, *notes, *pair.notes, *shots, *([too_many] if too_many else [])],
         warnings={**warnings, **of_sources},
         explanation=explanation,
     )

@@ -41,6 +41,8 @@ def print_transfer(experiment: TransferExperiment) -> None:
         if scores.sources:
             out.print(table.source_title(scores))
             print_table(table.source_header(scores), table.source_rows(scores))
+            for note in table.source_footnotes(scores):
+                out.print(note)
         out.print(str(verdict(experiment, scores)))
     found = experiment.explanation
     out.print()

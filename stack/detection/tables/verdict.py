@@ -32,4 +32,4 @@ def verdict(experiment: DetectionExperiment) -> Verdict:
         said = f"{main.model} ({main.ap50:.3f}) is {-gain.mean:.3f} AP50 worse than {pair}: fusing does not help here."
     else:
         said = f"{main.model} ({main.ap50:.3f}) is as good as {pair}."
-    return Verdict(said, interval, None, is_clear=not gain.spans_zero)
+    return Verdict(said, interval, None, is_clear=gain.excludes_zero)

@@ -95,7 +95,8 @@ def _difference(experiment: Experiment, now: Sequence[float], model: str, earlie
     """Return by how much a model's scores of each fold are better than those of an earlier one; None of one fold."""
     if len(now) < 2:
         return None
-    return fold_gain(earlier.metric, now, earlier.scores[model], mean_sizes(experiment.folds))
+    tested = [len(fold.test) for fold in experiment.folds]
+    return fold_gain(earlier.metric, now, earlier.scores[model], mean_sizes(experiment.folds), tested=tested)
 
 
 def _by_scores(experiment: Experiment, earlier: Earlier, models: list[ModelChange]) -> Change:

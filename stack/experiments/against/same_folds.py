@@ -101,7 +101,22 @@ def fold_sizes(result: Earlier) -> tuple[int, int] | None:
     return (n_train, n_test) if n_train > 0 and n_test > 0 else None
 
 
-def fold_gain(metric: str, now: Sequence[float], before: Sequence[float], sizes: tuple[int, int]) -> Difference:
+def images_tested(result: Earlier) -> list[int] | None:
+    """Return how many images each fold tested; None where the result does not tell it of every fold."""
+    if result.images is None or int(result.content.get("repeats", 1)) > 1:
+        return None
+    tested = np.unique(result.images.folds, return_counts=True)[1]
+    return tested.tolist() if len(tested) == len(next(iter(result.scores.values()))) else None
+
+
+def fold_gain(
+    metric: str,
+    now: Sequence[float],
+    before: Sequence[float],
+    sizes: tuple[int, int],
+    *,
+    tested: Sequence[int] | None = None,
+) -> Difference:
     """Return by how much scores of folds are better than earlier ones.
 
     Parameters
@@ -112,6 +127,8 @@ def fold_gain(metric: str, now: Sequence[float], before: Sequence[float], sizes:
         ``(n_folds,)`` scores on the same folds, two or more.
     sizes : tuple of (int, int)
         Mean number of training and of test images.
+    tested : sequence of int, optional
+        ``(n_folds,)`` test images of each: see `stack.metrics.compare.paired_difference`.
 
     Raises
     ------
@@ -119,4 +136,4 @@ def fold_gain(metric: str, now: Sequence[float], before: Sequence[float], sizes:
         If there are not two folds at least, the same number of both, or a size is 0.
     """
     a, b = ([METRICS[metric].merit(each) for each in folds] for folds in (now, before))
-    return paired_difference(a, b, *sizes)
+    return paired_difference(a, b, *sizes, tested=tested)

@@ -9,7 +9,13 @@ from typing import Any
 from stackbone.cache import StackError
 from stackbone.cache.text import counted
 from stackbone.stack.experiments.against.earlier import Earlier
-from stackbone.stack.experiments.against.same_folds import differing_options, fold_gain, fold_sizes, share_images
+from stackbone.stack.experiments.against.same_folds import (
+    differing_options,
+    fold_gain,
+    fold_sizes,
+    images_tested,
+    share_images,
+)
 from stackbone.stack.experiments.result_file import IMAGES
 from stackbone.stack.metrics.compare import Difference
 
@@ -132,17 +138,22 @@ def paired_models(first: Compared, second: Compared) -> list[PairedModels]:
     if (why := lacks_same_folds(first, second)) or sizes is None:
         message = f"{first.name} and {second.name} cannot be compared fold by fold: {why}. Compare their means alone"
         raise StackError(message)
+    tested = images_tested(_telling(first, second))
     pairs = [(first.model, second.model), *((name, name) for name in first.scores if name in second.scores)]
     return [
-        PairedModels(a, b, fold_gain(first.metric, second.scores[b], first.scores[a], sizes))
+        PairedModels(a, b, fold_gain(first.metric, second.scores[b], first.scores[a], sizes, tested=tested))
         for a, b in dict.fromkeys(pairs)
     ]
 
 
 def _sizes(first: Compared, second: Compared) -> tuple[int, int] | None:
     """Return the mean number of training and of test images of folds that two results share."""
-    told = first.result if first.result.images is not None else second.result
-    return fold_sizes(told)
+    return fold_sizes(_telling(first, second))
+
+
+def _telling(first: Compared, second: Compared) -> Earlier:
+    """Return the one of two results that tells more of the folds that they share."""
+    return first.result if first.result.images is not None else second.result
 
 
 def _differing_images(first: Compared, second: Compared) -> str | None:

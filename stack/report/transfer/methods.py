@@ -115,7 +115,8 @@ def _tables(told: Told, scores: SettingScores) -> list[SettingTable]:
     ]
     if scores.sources:
         title, header = transfer_table.source_title(scores), transfer_table.source_header(scores)
-        found.append(SettingTable(title, header, transfer_table.source_rows(scores), []))
+        rows, notes = transfer_table.source_rows(scores), transfer_table.source_footnotes(scores)
+        found.append(SettingTable(title, header, rows, notes))
     return found
 
 

@@ -74,7 +74,7 @@ def divide_target(pair: DomainPair, division: Division) -> tuple[DomainPair, lis
         seed = int(np.random.SeedSequence([division.seed, number]).generate_state(1)[0])
         seen = np.empty(0, np.int64)
         if pair.unlabelled is not None:
-            seen = pair.unlabelled.apart_from(pair.target, fold.test)
+            seen = pair.unlabelled.apart_from(None if pair.target_groups is None else pair.target_groups[fold.test])
         parts.append(FoldPart(number, fold, source, nested_order(fold.train, codes, group, seed), seen))
     n_copies = sum(len(whole.train) - len(fold.train) for whole, fold in zip(divided, folds, strict=True))
     notes = [*pair.notes, *_source_notes(pair, parts)]
@@ -216,9 +216,9 @@ def _groups(pair: DomainPair, part: FoldPart) -> tuple[Codes | None, Codes | Non
     target = None if pair.target_groups is None else pair.target_groups[part.fold.train]
     if pair.unlabelled is None or not len(part.unlabelled):
         return source, target
-    names = pair.source.group_names
-    named = np.full(len(part.source), "") if names is None else names[part.source]
-    return pair.unlabelled.join(named, source, pair.target.rows[part.fold.train], target, part.unlabelled)
+    if target is None or pair.unlabelled.groups is None:
+        return source, None
+    return source, np.concatenate([target, pair.unlabelled.groups[part.unlabelled]])
 
 
 def rows_of(block: Matrix, rows: Codes) -> Matrix:

@@ -13,7 +13,6 @@ from stackbone.cache.text import counted
 from stackbone.stack.divisions.further_columns import find_column
 from stackbone.stack.divisions.labelled_images import named_groups
 from stackbone.stack.evaluation.near_copies import MOST_COMPARED
-from stackbone.stack.features.join import Joined
 from stackbone.stack.folds.groups import SAME_PICTURE, join_groups, near_duplicates
 from stackbone.stack.transfer.domains.pair import DomainPair
 from stackbone.stack.transfer.domains.reading import Asked
@@ -30,76 +29,22 @@ class Unlabelled:
         ``(n, 32)`` SHA-256 of each image.
     blocks : dict of str to NDArray[np.float32]
         ``(n, dim)`` features by backbone.
-    groups : NDArray[np.int64]
-        ``(n,)`` group of each image, -1 for none, of the numbering of `LabelledImages.file_groups`.
-    names, names_known : NDArray[np.str_]
-        ``(n,)`` name of each image's group, empty for none; and ``(n_listed,)`` those of the labelled images.
-    near : NDArray[np.int64]
-        ``(n,)`` near copies have one number, -1 for an image without any.
-    near_known : NDArray[np.int64]
-        ``(n_listed,)`` the same numbers of the labelled images, by row of the dataset's index.
+    groups : NDArray[np.int64], optional
+        ``(n,)`` group of each image, of the numbering of the pair's groups; None where these are.
     """
 
     digests: Digests
     blocks: dict[str, Matrix]
-    groups: Codes
-    names: NDArray[np.str_]
-    names_known: NDArray[np.str_]
-    near: Codes
-    near_known: Codes
+    groups: Codes | None
 
     def __len__(self) -> int:
         return len(self.digests)
 
-    def apart_from(self, target: Joined, tested: Codes) -> Codes:
-        """Return the rows of the images that are no near copies of tested ones, and of no group with them.
-
-        `tested` are rows of `target`, which is of the dataset that these images are of.
-        """
-        listed = target.rows[tested]
-        columns = ((self.groups, target.file_groups[listed]), (self.near, self.near_known[listed]))
-        belongs = np.logical_or.reduce([(own >= 0) & np.isin(own, theirs) for own, theirs in columns])
-        return np.flatnonzero(~belongs)
-
-    def join(
-        self,
-        source_names: NDArray[np.str_],
-        source_groups: Codes | None,
-        listed: Codes,
-        target_groups: Codes | None,
-        rows: Codes,
-    ) -> tuple[Codes | None, Codes | None]:
-        """Return the groups of source images, and those of target images with some of these images after them.
-
-        Images of one group and near copies belong together, with a label or without.
-
-        Parameters
-        ----------
-        source_names
-            ``(n_source,)`` names of the source images' groups, empty for none.
-        listed
-            ``(n_target,)`` rows of the dataset's index that the labelled images of the target are.
-        source_groups, target_groups
-            Groups of both, of one numbering; None where each image stands alone.
-        rows
-            Which of these images.
-
-        Returns
-        -------
-        source_groups, target_groups : NDArray[np.int64] or None
-            ``(n_source,)`` and ``(n_target + n_rows,)``, of one numbering; None where each image stands alone.
-        """
-        n = len(source_names)
-        names = np.concatenate([source_names, self.names_known[listed], self.names[rows]])
-        near = np.concatenate([np.full(n, -1), self.near_known[listed], self.near[rows]])
-        if source_groups is not None and target_groups is not None:
-            known = np.concatenate([source_groups, target_groups, np.full(len(rows), -1)])
-            joined = join_groups(known, names, near)
-        else:
-            joined = join_groups(names, near)
-            if len(np.unique(joined)) == len(joined):
-                return None, None
-        return joined[:n], joined[n:]
+    def apart_from(self, tested: Codes | None) -> Codes:
+        """Return the rows of the images that belong together with none of the tested ones, which have these groups."""
+        if self.groups is None or tested is None:
+            return np.arange(len(self))
+        return np.flatnonzero(~np.isin(self.groups, tested))
 
 
 def with_unlabelled(
@@ -108,7 +53,8 @@ def with_unlabelled(
     """Return the pair with the target's images that have no label, counted; as it is where there are none.
 
     Images that are byte-identical to a labelled one of either domain, and those of the split that is tested, take no
-    part.
+    part. What belongs together is told once for all folds, so that two labelled images belong together too where one
+    without a label is a near copy of both, or of one group with one and a near copy of the other.
 
     Parameters
     ----------
@@ -135,12 +81,10 @@ def with_unlabelled(
     if near is not None or n + len(rows) <= MOST_COMPARED:
         both = {name: np.concatenate([target.blocks[name], blocks[name]]) for name in target.names}
         found = near_duplicates(both, near or SAME_PICTURE, progress=progress)
-    near_known = np.full(len(index), -1)
-    near_known[target.rows] = found[:n]
-    names = named_groups(index, asked.group_by)
-    names_known = np.full(len(index), "", names.dtype)
-    names_known[target.rows] = names[target.rows]
-    unlabelled = Unlabelled(digests, blocks, target.file_groups[rows], names[rows], names_known, found[n:], near_known)
+    together = _together(pair, rows, named_groups(index, asked.group_by), found)
+    unlabelled = Unlabelled(digests, blocks, None if together is None else together[len(pair.source) + n :])
+    if together is not None:
+        pair = _grouped(pair, together[: len(pair.source) + n], is_split=asked.split is not None)
     left_out = {**target.left_out, "unlabelled": max(0, target.left_out["unlabelled"] - len(rows))}
     those, take = ("takes", "is") if len(rows) == 1 else ("take", "are")
     note = (
@@ -153,7 +97,46 @@ def with_unlabelled(
             f"near copies of tested images are not searched for among those without a label above {MOST_COMPARED:,} "
             f"target images; --near-duplicates {SAME_PICTURE:g} does, and is slow"
         )
-    return replace(pair, unlabelled=unlabelled, target=replace(target, left_out=left_out), notes=notes)
+    return replace(pair, unlabelled=unlabelled, target=replace(pair.target, left_out=left_out), notes=notes)
+
+
+def _together(pair: DomainPair, rows: Codes, names: NDArray[np.str_], near: Codes) -> Codes | None:
+    """Return the groups of source images, labelled target images and these without a label; None where all stand alone.
+
+    Parameters
+    ----------
+    rows
+        ``(n,)`` rows of the dataset's index without a label.
+    names
+        ``(n_listed,)`` name of each listed image's group, empty for none.
+    near
+        ``(n_target + n,)`` near copies have one number, -1 for an image without any.
+    """
+    source, target = pair.source, pair.target
+    listed, of_source = np.concatenate([target.rows, rows]), np.full(len(source), -1)
+    own_names = np.full(len(source), "") if source.group_names is None else source.group_names
+    columns: list[NDArray[np.generic]] = [
+        np.concatenate([own_names, names[listed]]),
+        np.concatenate([of_source, target.file_groups[listed]]),
+        np.concatenate([of_source, near]),
+    ]
+    if pair.source_groups is not None and pair.target_groups is not None:
+        columns.append(np.concatenate([pair.source_groups, pair.target_groups, np.full(len(rows), -1)]))
+    joined = join_groups(*columns)
+    return None if len(np.unique(joined)) == len(joined) else joined
+
+
+def _grouped(pair: DomainPair, labelled: Codes, *, is_split: bool) -> DomainPair:
+    """Return the pair with the groups of its labelled images, source images first.
+
+    Folds are drawn by them where images without a label join labelled ones; the target's own split is left as it is.
+    """
+    n, target, n_known = len(pair.source), pair.target, len(labelled)
+    if pair.source_groups is not None and pair.target_groups is not None:
+        n_known = len(np.union1d(pair.source_groups, pair.target_groups))
+    if not is_split and len(np.unique(labelled)) < n_known:
+        target = replace(target, groups=labelled[n:])
+    return replace(pair, source_groups=labelled[:n], target_groups=labelled[n:], target=target)
 
 
 def _rows(pair: DomainPair, asked: Asked) -> NDArray[np.int64]:

@@ -17,12 +17,27 @@ from stackbone.stack.transfer.domains.parts import FoldPart, domains_of
 from stackbone.stack.transfer.domains.settings import Setting
 from stackbone.stack.transfer.evaluation.comparing import Scored, Scoring
 from stackbone.stack.transfer.evaluation.evaluate import Answer, answer
+from stackbone.stack.transfer.memo import Memo
 from stackbone.stack.transfer.registry import METHODS
 from stackbone.stack.transfer.results.scores import POOLED, SOURCE_ONLY, TARGET_ONLY, SettingScores
-from stackbone.stack.transfer.results.source_worth import SourceWorth
+from stackbone.stack.transfer.results.source_worth import SourceWorth, judged_together
 
 Sources = tuple[int, ...]
 """Some of the sources, by number, ascending."""
+
+MOST_JUDGED = 12
+"""Sources that are judged each; of more it would take longer than all else."""
+
+
+def not_judged(scoring: Scoring) -> str | None:
+    """Return in a sentence that the sources are too many to judge each; None where they are not."""
+    n = len(scoring.pair.source.names)
+    if n <= MOST_JUDGED:
+        return None
+    return (
+        f"what each of {n:,} sources is worth is not told: above {MOST_JUDGED} sources it would take {2 * n:,} further "
+        "fits of a baseline for each setting, backbone and fold. Name fewer with --source to tell it"
+    )
 
 
 def weigh_sources(
@@ -32,9 +47,10 @@ def weigh_sources(
     n_jobs: int | None = None,
     progress: Progress | None = None,
 ) -> tuple[list[SettingScores], dict[str, list[str]]]:
-    """Judge each source by itself and beside the others; of one source there is nothing to tell.
+    """Judge each source by itself and beside the others; of one source, or of more than `MOST_JUDGED`, tell nothing.
 
-    Two sources take two further fits of a baseline for each setting, backbone and fold, K more take 2 K.
+    Two sources take two further fits of a baseline for each setting, backbone and fold, K more take 2 K; what is learnt
+    of source images alone is learnt once for all folds that have the same.
 
     Parameters
     ----------
@@ -55,19 +71,20 @@ def weigh_sources(
         What solvers warned of, by setting, backbone and sources.
     """
     names = scoring.pair.source.names
-    if len(names) < 2:
+    if not 2 <= len(names) <= MOST_JUDGED:
         return list(scores), {}
     every = range(len(names))
     asked = dict.fromkeys(some for number in every for some in ((number,), _others(every, number)))
-    fits: dict[tuple[str, int], Callable[[], Answer | str]] = {
-        (_key(scores_of.setting, backbone, names, some), part.number): partial(
-            _answer, scoring, part, scores_of.setting, backbone, _learner(scores_of), some
-        )
-        for backbone in scoring.pair.target.names
-        for some in asked
-        for part in scoring.parts
-        for scores_of in reversed(scores)
-    }
+    taken = {some: [_of_some(scoring, part, some) for part in scoring.parts] for some in asked}
+    memos: dict[tuple[str, bytes], Memo] = {}
+    fits: dict[tuple[str, int], Callable[[], Answer | str]] = {}
+    for backbone in scoring.pair.target.names:
+        for some, parts in taken.items():
+            for part in parts:
+                memo = memos.setdefault((backbone, part.source.tobytes()), Memo())
+                for one in reversed(scores):
+                    fit = partial(_answer, scoring, part, one.setting, backbone, _learner(one), memo)
+                    fits[_key(one.setting, backbone, names, some), part.number] = fit
     with recorded() as warned:
         found = run_fits(fits, n_jobs, FitCounter(progress, len(fits)))
     weighed = []
@@ -80,7 +97,7 @@ def weigh_sources(
             }
             learnt[some] = _scored(scoring, _learner(one), answers)
         worths = [_worth(scoring, one, number, learnt) for number in every]
-        weighed.append(replace(one, sources=worths))
+        weighed.append(replace(one, sources=judged_together(worths)))
     return weighed, warned.by_model()
 
 
@@ -89,7 +106,10 @@ def _others(every: Sequence[int], number: int) -> Sources:
 
 
 def _key(setting: Setting, backbone: str, names: Sequence[str], some: Sources) -> str:
-    return f"{setting.name} {backbone} from {' + '.join(names[number] for number in some)}"
+    """Return a name of one source alone, or of all but one, that no other has: quoted, as a source may have any."""
+    left_out = next(name for number, name in enumerate(names) if number not in some)
+    which = repr(names[some[0]]) if len(some) == 1 else f"all but {left_out!r}"
+    return f"{setting.name} {backbone} from {which}"
 
 
 def _learner(scores: SettingScores) -> str:
@@ -98,12 +118,17 @@ def _learner(scores: SettingScores) -> str:
     return POOLED if POOLED in ran else SOURCE_ONLY
 
 
-def _answer(
-    scoring: Scoring, part: FoldPart, setting: Setting, backbone: str, learner: str, some: Sources
-) -> Answer | str:
-    """Have a baseline learn from some of the sources, and answer for the test part."""
+def _of_some(scoring: Scoring, part: FoldPart, some: Sources) -> FoldPart:
+    """Return a fold that learns from some of the sources."""
     held = scoring.pair.source.held_by[part.source][:, some].any(axis=1)
-    domains = domains_of(scoring.pair, replace(part, source=part.source[held]), setting, backbone, scoring.seed)
+    return replace(part, source=part.source[held])
+
+
+def _answer(
+    scoring: Scoring, part: FoldPart, setting: Setting, backbone: str, learner: str, of_source: Memo
+) -> Answer | str:
+    """Have a baseline learn from the sources of a fold, and answer for its test part."""
+    domains = domains_of(scoring.pair, part, setting, backbone, scoring.seed, of_source)
     return answer(METHODS[learner], domains, scoring.pair.target.blocks[backbone][part.fold.test])
 
 
@@ -126,7 +151,6 @@ def _worth(scoring: Scoring, scores: SettingScores, number: int, learnt: Mapping
     return SourceWorth(
         source=source.names[number],
         n_images=int(source.held_by[:, number].sum()),
-        n_sources=len(source.names),
         by=learner,
         alone=None if one is None else one.score,
         without=None if others is None else others.score,

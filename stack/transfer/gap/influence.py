@@ -11,6 +11,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from stackbone.cache import StackError
+from stackbone.cache.text import counted
 from stackbone.stack.solvers.scales import MODERATION, moderated_scales
 from stackbone.stack.transfer.classifier import fit_classifier
 from stackbone.stack.transfer.estimates.moments import standardise
@@ -55,7 +57,19 @@ def influence(
     NDArray[np.float64]
         ``(n_source,)`` what the target's mean log-loss would lose, in nats, if the image were there twice: below 0
         where it hurts.
+
+    Raises
+    ------
+    StackError
+        If no label of the target is shown, or the source has images of fewer than two classes.
     """
+    if not (target_labels >= 0).any():
+        message = (
+            f"none of the {counted(len(target_labels), 'target image')} to judge by shows a label; one or more is "
+            "needed to tell which source images help on the target: pass class codes of 0 and above for those that are "
+            "labelled"
+        )
+        raise StackError(message)
     fitted = fit_classifier(source, source_labels, n_classes, seed=seed, c=c)
     shown = target_labels >= 0
     mean = source.mean(axis=0, dtype=np.float64)

@@ -27,7 +27,7 @@ from stackbone.stack.transfer.results.scores import (
     Refusals,
     SettingScores,
 )
-from stackbone.stack.transfer.results.source_worth import SourceWorth
+from stackbone.stack.transfer.results.source_worth import SourceWorth, judged_together
 from stackbone.stack.transfer.results.told import TransferResult
 
 _T = TypeVar("_T")
@@ -127,15 +127,12 @@ def _setting(raw: Mapping[str, Any]) -> SettingScores:
 
 
 def _sources(raw: Mapping[str, Any]) -> list[SourceWorth]:
-    n_sources = len(_list(raw, "sources", dict))
-
     def parse(each: Mapping[str, Any]) -> SourceWorth:
         by = _text(each["by"])
         check_choice("baseline of the sources", by, [POOLED, SOURCE_ONLY])
         return SourceWorth(
             source=_text(each["source"]),
             n_images=_whole(each["n_images"]),
-            n_sources=n_sources,
             by=by,
             alone=_optional(each["alone"], _score),
             without=_optional(each["without"], _score),
@@ -144,7 +141,7 @@ def _sources(raw: Mapping[str, Any]) -> list[SourceWorth]:
             why=_text(each["why"]),
         )
 
-    return _list(raw, "sources", parse)
+    return judged_together(_list(raw, "sources", parse))
 
 
 def _refusals(raw: Mapping[str, Any]) -> Refusals:

@@ -7,6 +7,7 @@ from stackbone.stack.metrics.compare import Difference
 from stackbone.stack.metrics.model_scores import ModelScore
 from stackbone.stack.transfer.registry import METHODS
 from stackbone.stack.transfer.results.scores import TARGET_ONLY, MethodScore, SettingScores
+from stackbone.stack.transfer.results.source_worth import HURTS
 from stackbone.stack.transfer.results.told import Told
 
 
@@ -73,6 +74,21 @@ def source_rows(scores: SettingScores) -> list[list[str]]:
 def source_title(scores: SettingScores) -> str:
     """Return what the table of sources tells."""
     return f"Each source by {scores.sources[0].by}, {scores.setting.in_words}"
+
+
+def source_footnotes(scores: SettingScores) -> list[str]:
+    """Return a line on each number that the table of sources lacks, and one on choosing by it where a source hurts."""
+    notes = []
+    for each in scores.sources:
+        if each.why and each.n_images:
+            which = f"without {each.source!r} the others" if each.gain is None else f"{each.source!r} alone"
+            notes.append(f"{which} cannot be learnt from: {each.why}")
+    if any(each.verdict == HURTS for each in scores.sources):
+        notes.append(
+            "leaving out a source by this table chooses by the labels of tested images, which flatters the scores "
+            "after it: judge them on other images of the target"
+        )
+    return notes
 
 
 def _mean(score: ModelScore | None) -> str:

@@ -22,6 +22,7 @@ from stackbone.stack.detection.results.result_file import write_detection
 from stackbone.stack.detection.run import run_detection
 from stackbone.stack.detection.scores.bootstrap import draw_images
 from stackbone.stack.detection.tables.verdict import verdict
+from stackbone.stack.metrics.compare import RESAMPLED_T, Difference
 from tests.made.caches import make_digests, make_index, on_disk
 from tests.made.detection import BLURRED_HEAD, CellsHead, add_pyramid, boxes_of, make_detection_cache, make_images
 
@@ -81,6 +82,13 @@ def test_the_fusion_is_compared_with_the_best_backbone_under_its_own_head(
     assert experiment.score("best single").ap50 < experiment.score("cells:net_a").ap50
     alone = run_detection(store, heads="blurred", cv=2)
     assert alone.gain == experiment.gain
+
+
+def test_a_gain_without_an_interval_is_no_clear_one(store: FeatureStore) -> None:
+    experiment = run_detection(store, heads="cells", cv=2)
+    sure, untold = (Difference(0.02, low, high, p, RESAMPLED_T) for low, high, p in ((0.01, 0.03, 0.01), (None,) * 3))
+    assert verdict(replace(experiment, gain=sure)).is_clear
+    assert not verdict(replace(experiment, gain=untold)).is_clear
 
 
 def test_one_backbone_under_two_heads_has_no_best_single(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -223,6 +223,25 @@ def test_differences_without_spread_are_put_in_words(
     assert said.endswith(against.certainty(difference))
 
 
+def test_as_many_images_ahead_in_folds_of_unequal_size_give_no_interval(make_cache: MakeCache, tmp_path: Path) -> None:
+    store = make_cache(tmp_path / "features", [f"class {i % 2}" for i in range(46)], noise=1.5)
+    experiment = run(store)
+    tested = [len(fold.test) for fold in experiment.folds]
+    assert len(set(tested)) > 1
+    write_result(experiment, tmp_path / "before.json")
+
+    def lose_one(content: dict[str, Any]) -> None:
+        for each in content["results"]:
+            scores = experiment.evaluation.score(each["model"]).folds
+            each["accuracy"]["folds"] = [score - 1 / n for score, n in zip(scores, tested, strict=True)]
+
+    found = compare_results(experiment, read_earlier(changed(tmp_path / "before.json", lose_one)))
+    assert found.difference is not None
+    assert found.difference.mean == pytest.approx(3 / 46, rel=0.01)
+    assert all(each.difference is not None and each.difference.low is None for each in found.models)
+    assert found.difference.low is None
+
+
 def test_a_single_split_is_compared_by_images(store: FeatureStore, tmp_path: Path) -> None:
     splits = ["test" if i >= 40 else "train" for i in range(60)]
     store.write_dataset(replace(store.dataset(), split=splits))

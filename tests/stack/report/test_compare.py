@@ -13,7 +13,7 @@ import pytest
 from stackbone.cache import FeatureStore, StackError, UsageError
 from stackbone.stack import Experiment, StackOptions, run_experiment
 from stackbone.stack.experiments.against.earlier import read_earlier
-from stackbone.stack.experiments.against.same_folds import fold_sizes
+from stackbone.stack.experiments.against.same_folds import fold_sizes, images_tested
 from stackbone.stack.experiments.result_file import write_result
 from stackbone.stack.metrics.compare import mean_sizes, paired_difference
 from stackbone.stack.report.compare.compared import Compared, lacks_same_folds, paired_models
@@ -101,6 +101,29 @@ def test_models_of_the_same_folds_are_paired(tmp_path: Path) -> None:
     assert list(found) == [("stack:oof", "concat"), ("lr:a", "lr:a"), ("stack:oof", "stack:oof"), ("concat", "concat")]
     expected = paired_difference(second.scores["concat"], first.scores["stack:oof"], 60, 30)
     assert found["stack:oof", "concat"] == expected
+
+
+def test_as_many_images_ahead_in_folds_of_unequal_size_give_no_interval(tmp_path: Path) -> None:
+    tested, found = [124, 126, 127], []
+    for name, right in {"A": [114, 116, 118], "B": [115, 117, 119]}.items():
+        content = with_images(result(n_images=sum(tested)))
+        content["images"]["fold"] = [number for number, n in enumerate(tested, start=1) for _ in range(n)]
+        for each in content["results"]:
+            each["accuracy"]["folds"] = [a / b for a, b in zip(right, tested, strict=True)]
+        found.append(compared(tmp_path, name, content))
+    assert images_tested(found[0].result) == tested
+    for pair in paired_models(*found):
+        assert pair.difference.mean == pytest.approx(1 / 126, rel=0.01)
+        assert (pair.difference.low, pair.difference.p_value) == (None, None)
+
+
+def test_tests_of_folds_are_told_where_every_fold_is(tmp_path: Path) -> None:
+    told = with_images(result())
+    assert images_tested(compared(tmp_path, "A", told).result) == [30, 30, 30]
+    assert images_tested(compared(tmp_path, "B", result()).result) is None
+    for each in told["results"]:
+        each["accuracy"]["folds"] *= 2
+    assert images_tested(compared(tmp_path, "C", {**told, "repeats": 2}).result) is None, "of the first repeat alone"
 
 
 @pytest.mark.parametrize("metric", ["log_loss", "mae", "rmse"])

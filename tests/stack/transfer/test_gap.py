@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
+from stackbone.cache import StackError
 from stackbone.stack.transfer.classifier import fit_classifier
 from stackbone.stack.transfer.estimates.kernels import gaussian
 from stackbone.stack.transfer.gap.class_gaps import class_gaps
@@ -113,6 +114,12 @@ def test_images_with_wrong_labels_help_least() -> None:
     worst = np.argsort(found)[: len(wrong)]
     assert len(np.intersect1d(worst, wrong)) >= 0.75 * len(wrong)  # of all images they are a twelfth
     assert (found[wrong] < 0).mean() > 0.9
+
+
+def test_influence_on_images_without_a_label_is_refused() -> None:
+    domains, test, codes = two_domains(shift=0.0, stretch=1.0)
+    with pytest.raises(StackError, match=r"none of the [\d,]+ target images to judge by shows a label; one or more"):
+        influence(domains.source, domains.source_labels, test, np.full_like(codes, HIDDEN), 3)
 
 
 def test_influence_is_the_order_of_learning_again_without_the_image() -> None:

@@ -24,6 +24,8 @@ from stackbone.stack.transfer.memo import Memo
 from stackbone.stack.transfer.method import HIDDEN, Codes, Domains
 from stackbone.stack.transfer.methods.feature.coral import METHOD as CORAL
 from stackbone.stack.transfer.methods.feature.coral import correlate
+from stackbone.stack.transfer.methods.feature.tca import METHOD as TCA
+from stackbone.stack.transfer.methods.feature.tca import components
 from stackbone.stack.transfer.methods.instance.importance import METHOD as IMPORTANCE
 from stackbone.stack.transfer.methods.instance.importance import POWERS
 from stackbone.stack.transfer.methods.instance.tradaboost import METHOD as TRADABOOST
@@ -139,6 +141,25 @@ def test_settings_share_what_needs_no_target_label_and_nothing_else() -> None:
             if method.by_default and method.fits(given) is None:
                 alone = method.fit(changed(domains, target_labels=labels)).predict_proba(test)
                 np.testing.assert_array_equal(method.fit(given).predict_proba(test), alone, method.name)
+
+
+def test_settings_share_the_components_of_both_domains(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+
+    def watch(kernel: np.ndarray, *others: Any) -> np.ndarray:  # noqa: ANN401
+        made.append(len(kernel))
+        return components(kernel, *others)
+
+    monkeypatch.setattr("stackbone.stack.transfer.methods.feature.tca.components", watch)
+    domains, test, _ = two_domains(shown=4)
+    hidden = np.full_like(domains.target_labels, HIDDEN)
+    shared = Memo(2)
+    for labels in (domains.target_labels, hidden):
+        each = changed(domains, target_labels=labels)
+        alone = TCA.fit(replace(each, image_memo=Memo())).predict_proba(test)
+        made.clear()
+        np.testing.assert_array_equal(TCA.fit(replace(each, image_memo=shared)).predict_proba(test), alone)
+        assert len(made) == (labels is not hidden), "for the second setting they are there"
 
 
 def test_what_settings_share_is_let_go_when_the_last_has_left() -> None:

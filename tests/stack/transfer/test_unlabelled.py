@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from stackbone.cache import FeatureStore, as_keys
+from stackbone.stack.fitting.fits import run_fits
 from stackbone.stack.folds.fold import Fold
 from stackbone.stack.transfer.classifier import inner_folds
 from stackbone.stack.transfer.domains.parts import FoldPart, domains_of
@@ -151,6 +152,37 @@ def _groups_of(experiment: TransferExperiment, part: FoldPart) -> dict[tuple[str
 def test_where_none_belong_together_each_image_stands_alone(tmp_path: Path, spy: Spy) -> None:
     _run(_store(tmp_path), methods="spy")
     assert {(domains.source_groups is None, domains.target_groups is None) for domains in spy.met} == {(True, True)}
+
+
+def _chained(folder: Path) -> FeatureStore:
+    """Return a cache where images without a label join source images to others, each pair in some folds only."""
+    store = FeatureStore(folder / "features")
+    add_domain(store, "studio", labels_of(60), seed=1, groups=[f"g{i}" for i in range(60)], noise=4)
+    near = np.random.default_rng(0).normal(size=(20, 8)).astype(np.float32) * 5
+    copies = {row: near[i] for i in range(20) for row in (i, 36 + 2 * i, 37 + 2 * i)}
+    names = [f"g{i // 2 * 3 + i % 2}" for i in range(40)]
+    labels = [*labels_of(36), *[""] * 40]
+    add_domain(store, "phone", labels, shift=0.5, seed=2, groups=[""] * 36 + names, copies=copies, noise=4)
+    return store
+
+
+def test_scores_do_not_depend_on_which_fold_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = _chained(tmp_path)
+    found = [_run(store, target_labels="none", methods="baseline", n_jobs=1)]
+    where = "stackbone.stack.transfer.evaluation.evaluate.run_fits"
+    monkeypatch.setattr(where, lambda fits, *others: run_fits(dict(reversed(fits.items())), *others))
+    found.append(_run(store, target_labels="none", methods="baseline", n_jobs=1))
+    first, second = (each.scores[0].to_dict() for each in found)
+    assert first == second
+
+
+def test_two_that_resemble_one_without_a_label_are_tested_together(tmp_path: Path) -> None:
+    angles = np.deg2rad([0.0, 18.0, 9.0])  # cosines of .951, and .988 twice: only the one between is near to both
+    looks = [np.array([np.cos(a), np.sin(a), *[0.0] * 6], np.float32) for a in angles]
+    store = _store(tmp_path, copies=dict(zip((0, 1, N_LABELLED), looks, strict=True)))
+    for seed in range(4):
+        for part in _run(store, methods="baseline", seed=seed).parts:
+            assert (0 in part.fold.test) is (1 in part.fold.test)
 
 
 @pytest.mark.parametrize("group_by", ["auto", "none"])

@@ -49,7 +49,7 @@ class TransferComponents(Method):
 
     def fit(self, domains: Domains) -> Fitted:
         """Learn from the components, as many as serve the target best."""
-        space = _find(domains)
+        space = domains.once_of_images(self.name, lambda: _find(domains))
         rows = np.concatenate([space.source, space.place(common(domains.target[domains.seen], domains))])
         sizes = sorted({min(k, rows.shape[1]) for k in COMPONENTS})
         strengths = {k: validate(leading_rows(rows[:, :k]), domains) for k in sizes}
