@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 
 from stackbone.cache.lazy import later
 from stackbone.cache.text import counted
+from stackbone.stack.divisions.division import Division
 from stackbone.stack.divisions.image_weights import image_weights
 from stackbone.stack.evaluation.near_copies import NearCopies
 from stackbone.stack.experiments.shots import FewShots
 from stackbone.stack.features.fusion import fuse
 from stackbone.stack.features.join import Joined, choose_features
+from stackbone.stack.folds.fold import Fold
 from stackbone.stack.learners.member import Member
 from stackbone.stack.learners.options import StackOptions
 from stackbone.stack.learners.recipes import recipe_rows

@@ -134,7 +134,7 @@ def test_sparse_blocks_give_what_dense_ones_give(x: Matrix, y: NDArray[Any], kin
 def test_who_takes_no_sparse_matrix_is_named_with_the_way_out(
     x: Matrix,
     y: NDArray[Any],
-    stack: Any,
+    stack: Any,  # noqa: ANN401
     said: str,
 ) -> None:
     targets = np.unique(y, return_inverse=True)[1]
