@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stackbone.cache.errors import UsageError
+from stackbone.cache.labels.numbers import NUMBERS
+from stackbone.cache.labels.sets import SETS
 from stackbone.cache.text import counted, typed
 from stackbone.commands.shared import endings
 from stackbone.commands.shared.console import as_given, err, out, print_json
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
 _SHOWN = 10
 _COLUMNS = ["path", "label", "was"]
+_TASKS = {SETS: "multilabel", NUMBERS: "multitarget"}  # of the forms of labels that one task alone is for
 
 
 @grouped
@@ -87,13 +90,14 @@ def command(
         if as_json:
             print_json(done.to_dict())
         else:
-            _print(done, as_given(context, "cache", "dataset"))
+            task = _TASKS.get(store.dataset(dataset).label_form)
+            _print(done, as_given(context, "cache", "dataset"), ["--task", task] if task else [])
         columns = done.columns()
     with endings.Outputs() as outputs:
         rows.write(columns, outputs, dict.fromkeys(_COLUMNS, str))
 
 
-def _print(done: Relabelled, given: Sequence[str]) -> None:
+def _print(done: Relabelled, given: Sequence[str], task: Sequence[str]) -> None:
     for note in done.notes:
         err.note(f"note: {note}")
     _print_rows(done.columns())
@@ -123,7 +127,7 @@ def _print(done: Relabelled, given: Sequence[str]) -> None:
                 out.print(f"  and {len(paths) - _SHOWN:,} more; --json lists all")
     if done.path:
         undo = typed("stackbone", "relabel", "--undo", *given)
-        err.note(f"`{undo}` takes this back; `{typed('stackbone', 'stack', *given)}` uses the new labels")
+        err.note(f"`{undo}` takes this back; `{typed('stackbone', 'stack', *task, *given)}` uses the new labels")
 
 
 def _print_rows(columns: dict[str, list[str]]) -> None:

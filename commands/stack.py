@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stackbone.cache.errors import StackError, UsageError
+from stackbone.cache.errors import UsageError
 from stackbone.cache.text import typed
 from stackbone.commands.shared import endings
 from stackbone.commands.shared.cluster.ray import RayOption, fits_on
@@ -76,6 +76,7 @@ def command(
 ) -> None:
     from stackbone.cache import FeatureStore
     from stackbone.stack import STACKS, run_experiment, run_self_check
+    from stackbone.stack.experiments.against.check import check_against
     from stackbone.stack.experiments.against.compare_results import compare_results
     from stackbone.stack.experiments.against.earlier import read_earlier
     from stackbone.stack.tables.row_file import write_rows
@@ -126,14 +127,10 @@ def command(
             with_model=files.save is not None,
             keep_features=not files.save_without_features,
             train_only=files.save_train_only,
+            check=None if before is None else lambda planned: check_against(planned, before),
             progress=on_progress,
         )
-    change, refused = None, None
-    if before:
-        try:
-            change = compare_results(experiment, before)
-        except StackError as exc:
-            refused = exc  # said at the end: the run stands by itself
+    change = compare_results(experiment, before) if before else None
     if as_json:
         told = {"against": change.to_dict()} if change else {}
         print_json({**experiment.to_dict(), "scores": score_rows(experiment), **told})
@@ -146,8 +143,6 @@ def command(
         with endings.Outputs() as outputs, outputs.file(f"the images won and lost are in {earlier.changes}"):
             columns = change.columns()
             write_rows(earlier.changes, [columns], dict.fromkeys(columns, str))
-    if refused:
-        raise refused
 
 
 def _check_self_check(of_output: list[str], of_fits: list[str]) -> None:

@@ -35,7 +35,8 @@ class TableColumns:
     `suffix` is the file extension that the table's paths lack, or ''; `encoding` is that of its text, or '' to find it
     out; with `keep_na`, texts such as ``NA`` and ``None`` are names like any other, not missing values. With
     `may_lack_label`, a table that has no column of labels is read all the same if it has one of splits or groups.
-    `labels` are columns that say of one label each whether it is there.
+    `labels` are columns that say of one label each whether it is there. `former` is the column of former labels that a
+    table of corrections may have, which is nothing without its labels; '' for every other table.
     """
 
     path: str | None = "path"
@@ -48,6 +49,7 @@ class TableColumns:
     may_lack_label: bool = False
     labels: tuple[str, ...] = ()
     image: str = ""
+    former: str = ""
 
     @property
     def given(self) -> dict[str, object]:

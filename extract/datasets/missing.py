@@ -21,12 +21,14 @@ def missing_message(path: Path) -> str:
         there = there.parent
     if not os.path.isdir(there):
         return f"{str(there)!r} is not a folder; expected {str(path)!r}. Name the file itself, or a folder."
-    wrong = path.relative_to(there).parts[0]
-    found = f"There is no {wrong!r} in {str(there)!r}; expected {str(path)!r}."
+    wrong, *below = path.relative_to(there).parts
+    found = f"There is no {str(path)!r}{f': {str(there)!r} has no {wrong!r}' if below else ''}."
     try:
         with os.scandir(there) as entries:
             siblings = [entry.name for entry in islice(entries, _MOST_SIBLINGS)]
     except OSError as exc:
-        return f"{found} That folder cannot be listed: {exc.strerror}. Give yourself read permission on it."
+        return (
+            f"{found} The folder {str(there)!r} cannot be listed: {exc.strerror}. Give yourself read permission on it."
+        )
     near = nearest(wrong, siblings)
     return f"{found} {f'Did you mean {str(there / near)!r}?' if near else 'Check the spelling.'}"

@@ -16,7 +16,9 @@ from stackbone.extract.datasets.tables.cells import LIST_MARK, Cells
 from stackbone.extract.datasets.tables.marks import read_marks
 from stackbone.extract.datasets.tables.written import plain_places
 
-_WAS = "was"
+FORMER = "was"
+"""Name of the column of former labels, which a table of corrections may have."""
+
 _SUGGESTED = "suggested_label"
 
 
@@ -56,8 +58,8 @@ def read_fixes(file: Path, wanted: TableColumns) -> tuple[list[Fix], list[str]]:
         raise UsageError(msg)
     cells = read_cells(file, wanted)
     is_audit = _SUGGESTED in cells.further and wanted.label == TableColumns().label
-    was = cells.names["label"] if is_audit else _WAS
-    if is_audit or _WAS in cells.further:
+    was = cells.names["label"] if is_audit else FORMER
+    if is_audit or FORMER in cells.further:
         # `group` stands for whatever column is to be read in full: a further one is cut where it is long.
         cells = read_cells(file, replace(wanted, label=_SUGGESTED if is_audit else wanted.label, group=was))
     notes = list(cells.notes)

@@ -21,7 +21,7 @@ from stackbone.extract.datasets.folders.anchor import Anchor
 from stackbone.extract.datasets.kind import TableColumns
 from stackbone.extract.datasets.tables.written import plain_path
 from stackbone.extract.relabelling.corrected_labels import check_labels, in_form, label_notes
-from stackbone.extract.relabelling.fixes import Fix, read_fixes
+from stackbone.extract.relabelling.fixes import FORMER, Fix, read_fixes
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -132,7 +132,7 @@ def relabel(
     file = Path(fixes)
     store = store or FeatureStore()
     index = store.dataset(dataset)
-    wanted = TableColumns(path=path_column, label=label_column, encoding=encoding, keep_na=keep_na)
+    wanted = TableColumns(path=path_column, label=label_column, encoding=encoding, keep_na=keep_na, former=FORMER)
     rows, notes = read_fixes(file, wanted)
     looked = _Looked(index)
     found = _matched(looked, rows, file)

@@ -132,6 +132,20 @@ class Division:
         """What an interval that is made for folds drawn at random does not hold for; None where they are."""
         return _CAVEATS.get(self.plan) if self.split is None else None
 
+    def as_recorded(self) -> dict[str, Any]:
+        """Return a JSON-able object of what says who is tested when, as results hold it."""
+        return {
+            "cv": None if self.split is not None else self.cv,
+            "repeats": self.repeats,
+            "split": self.split,
+            "seed": self.seed,
+            "group_by": self.group_by,
+            "near_duplicates": self.near_duplicates,
+            "rare": self.rare,
+            "dealing": self.dealing,
+            **self.plan_dict(),
+        }
+
     def plan_dict(self) -> dict[str, Any]:
         """Return a JSON-able object of the plan and what it goes by; nothing where folds are drawn."""
         by = {} if self.column is None else {"column": self.column}

@@ -124,19 +124,29 @@ def fit_out_of_fold(
 
 
 def fit_clone(estimator: Any, x: Any, y: NDArray[Any], params: Mapping[str, Any]) -> Any:  # noqa: ANN401
-    """Return a fitted clone; a TypeError says who takes no sample weights."""
+    """Return a fitted clone; a TypeError says who takes no sample weights, or no sparse matrix."""
     fitted = clone(estimator)
     try:
         fitted.fit(x, y, **params)
     except TypeError as error:
-        if "unexpected keyword argument 'sample_weight'" not in str(error):
+        name = type(estimator).__name__
+        if "unexpected keyword argument 'sample_weight'" in str(error):
+            msg = (
+                f"{name} does not support sample weights: use an estimator whose fit takes sample_weight, or leave the "
+                "weights out"
+            )
+        elif sparse.issparse(x) and "sparse" in str(error).lower():
+            msg = f"{name} takes no sparse matrix: {_dense_or(estimator)}"
+        else:
             raise
-        msg = (
-            f"{type(estimator).__name__} does not support sample weights: use an estimator whose fit takes "
-            "sample_weight, or leave the weights out"
-        )
         raise TypeError(msg) from error
     return fitted
+
+
+def _dense_or(estimator: object) -> str:
+    """Return what to do where an estimator takes no sparse matrix."""
+    other = "Ridge" if is_regressor(estimator) else "LogisticRegression"
+    return f"pass X.toarray(), or use an estimator that does, such as scikit-learn's {other}"
 
 
 def score(

@@ -36,19 +36,60 @@ RESULT_VERSION = 1
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Experiment:
-    """What was asked and what came out.
+class Planned:
+    """An experiment before any fit: what was asked, and the folds that follow from it.
 
     Attributes
     ----------
     division
-        How the images were to be divided, and what is predicted of them.
+        How the images are to be divided, and what is predicted of them.
     joined
-        Labels and features that took part.
+        Labels and features that take part.
     folds
         The outer folds, repeat after repeat.
     options
-        What was fitted.
+        What is fitted.
+    """
+
+    division: Division
+    joined: Joined
+    folds: list[Fold]
+    options: StackOptions
+
+    @property
+    def task(self) -> str:
+        """Name of the task."""
+        return self.division.task
+
+    @property
+    def kind(self) -> Task:
+        """The task itself: whatever depends on what is predicted, it knows."""
+        return self.division.kind
+
+    @property
+    def dataset(self) -> str:
+        """Its name in the cache."""
+        return self.joined.index.name
+
+    @property
+    def n_images(self) -> int:
+        """Images that take part."""
+        return len(self.joined.rows)
+
+    @property
+    def ranked_by(self) -> str:
+        """Name of the metric that models are ranked by."""
+        return self.options.metric or self.kind.primary_metric
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Experiment(Planned):
+    """What was asked and what came out.
+
+    Attributes
+    ----------
+    division, joined, folds, options
+        As of `Planned`.
     evaluation
         The scores.
     findings
@@ -69,10 +110,6 @@ class Experiment:
         What fitting `model` took, with what it keeps of its images.
     """
 
-    division: Division
-    joined: Joined
-    folds: list[Fold]
-    options: StackOptions
     evaluation: Evaluation
     findings: Findings
     model: StackModel | None = None
@@ -102,16 +139,6 @@ class Experiment:
     def plot(self) -> Any:  # noqa: ANN401 - of a later sub-room, see `cache.lazy.later`
         """The figures of the report, as Plotly figures: ``plot.confusion()``; ``dir(experiment.plot)`` lists them."""
         return later("stackbone.stack.display.plots.Plots")(self)
-
-    @property
-    def task(self) -> str:
-        """Name of the task."""
-        return self.division.task
-
-    @property
-    def kind(self) -> Task:
-        """The task itself: whatever depends on what is predicted, it knows."""
-        return self.division.kind
 
     @cached_property
     def truth(self) -> Truth:
@@ -147,11 +174,6 @@ class Experiment:
     def seed(self) -> int:
         """Of the folds and the inner folds."""
         return self.division.seed
-
-    @property
-    def dataset(self) -> str:
-        """Its name in the cache."""
-        return self.joined.index.name
 
     @property
     def model_name(self) -> str:
@@ -212,11 +234,6 @@ class Experiment:
         return None if ends is None else (max(ends[0], metric.least), min(ends[1], metric.most))
 
     @property
-    def n_images(self) -> int:
-        """Images that took part."""
-        return len(self.joined.rows)
-
-    @property
     def n_classes(self) -> int:
         """Classes among them, or labels; where numbers are predicted, 0."""
         return self.truth.n_classes
@@ -260,15 +277,7 @@ class Experiment:
             "n_images": self.n_images,
             "n_classes": self.n_classes,
             "n_groups": self.joined.n_groups,
-            "cv": self.cv,
-            "repeats": self.repeats,
-            "split": self.split,
-            "seed": self.seed,
-            "group_by": self.division.group_by,
-            "near_duplicates": self.division.near_duplicates,
-            "rare": self.division.rare,
-            "dealing": self.division.dealing,
-            **self.division.plan_dict(),
+            **self.division.as_recorded(),
             "train_views": list(self.joined.views.train),
             "test_views": list(self.joined.views.test),
             "recipe": self.recipe,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
@@ -21,7 +21,7 @@ from stackbone.stack.evaluation.near_copies import look_for_copies
 from stackbone.stack.evaluation.options import check_options, check_savable, stack_options
 from stackbone.stack.evaluation.score_cache import ScoreCache
 from stackbone.stack.experiments.asked import check_recipes, unmeasured_note, weights_note
-from stackbone.stack.experiments.experiment import Experiment
+from stackbone.stack.experiments.experiment import Experiment, Planned
 from stackbone.stack.experiments.few_shots import check_drawable, few_shots
 from stackbone.stack.experiments.shots import TRIES, check_shots
 from stackbone.stack.features.fair_folds import fair_folds
@@ -61,6 +61,7 @@ def run_experiment(
     with_model: bool = False,
     train_only: bool = False,
     keep_features: bool = True,
+    check: Callable[[Planned], object] | None = None,
     n_jobs: int | None = None,
     device: str = CPU,
     progress: Progress | None = None,
@@ -124,6 +125,9 @@ def run_experiment(
         Fit it on the training part alone where a split is tested on, so that nobody has to ask which images it knows.
     keep_features
         Let the model keep features of its training images, by which it knows images unlike all of them.
+    check
+        Called with images and folds before any fit, such as `stack.experiments.against.check.check_against`: what it
+        raises ends the run.
     n_jobs
         Fits at a time; all cores by default.
     device
@@ -180,6 +184,8 @@ def run_experiment(
     joined, outer = without_weightless(joined, outer, options.weight_column)
     if shots is not None:
         check_drawable(joined, outer, shots)
+    if check is not None:
+        check(Planned(division, joined, outer, options))
     features = features_of_folds(joined, outer, division)
     recipes, left_out = affordable(recipes, max(len(fold.train) for fold in outer), n_columns(features.blocks))
     joined = replace(joined, notes=[*joined.notes, *features.notes, *left_out])

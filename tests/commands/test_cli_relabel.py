@@ -108,13 +108,39 @@ def test_stack_shows_what_corrections_changed(fixes: Path, tmp_path: Path, in_pr
     assert "2 images with another label" in page
 
 
-def test_stack_stands_where_a_comparison_is_refused(store: FeatureStore, tmp_path: Path, in_process: InProcess) -> None:
+@pytest.mark.parametrize(
+    ("options", "said", "way_out"),
+    [
+        (["--seed", "1"], "was scored on other folds: seed 0 (now 1)", ["--seed", "0"]),
+        (["--metric", "macro-f1"], "ranks models by accuracy, and this run by macro_f1", ["--metric", "accuracy"]),
+        (["--dataset", "others"], "these are different datasets. Add --dataset photos,", ["--dataset", "photos"]),
+    ],
+)
+def test_a_comparison_that_cannot_be_is_refused_before_any_fit(
+    store: FeatureStore,
+    tmp_path: Path,
+    in_process: InProcess,
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[str],
+    said: str,
+    way_out: list[str],
+) -> None:
+    index = store.dataset()
+    store.write_dataset(replace(index, name="others", label=[*LABELS[:12], *[""] * 24]))
+    store.write_dataset(index)
     fast = ("stack", "--recipe", "oof", "--backbones", "resnet50", "--jobs", "1")
     in_process(*fast, "--result", "before.json", cwd=tmp_path)
-    done = in_process(*fast, "--seed", "1", "--against", "before.json", "--result", "now.json", cwd=tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr("stackbone.stack.experiments.run._evaluate", lambda *_, **__: pytest.fail("a fit was made"))
+        done = in_process(*fast, *options, "--against", "before.json", "--result", "now.json", cwd=tmp_path)
     assert done.returncode == 1
-    assert "was scored on other folds: seed 0 (now 1)" in done.stderr
-    assert (tmp_path / "now.json").is_file()
-    assert "lr:resnet50" in done.stdout
+    assert said in done.stderr
+    assert not (tmp_path / "now.json").exists()
+    done = in_process(*fast, *options, *way_out, "--against", "before.json", cwd=tmp_path)
+    assert (done.returncode, "against before.json" in done.stdout) == (0, True), done.stderr
+
+
+def test_changes_need_an_earlier_result(store: FeatureStore, tmp_path: Path, in_process: InProcess) -> None:
+    fast = ("stack", "--recipe", "oof", "--backbones", "resnet50", "--jobs", "1")
     idle = in_process(*fast, "--changes", "changes.csv", cwd=tmp_path)
     assert (idle.returncode, "--changes is for --against" in idle.stderr) == (2, True)

@@ -116,9 +116,9 @@ def choose_columns(
             at[key] = found[0]
             notes.append(f"The column {header[found[0]]!r} of {file.name!r} was taken for the {key}.")
         elif key == "label" and wanted.may_lack_label and is_usual and not found:
-            lacking = _missing_message(file, header, key, name, at, first_row)
+            lacking = _missing_message(file, header, key, wanted, at, first_row)
         elif key in ("path", "label") or not is_usual:
-            raise UsageError(_missing_message(file, header, key, name, at, first_row))
+            raise UsageError(_missing_message(file, header, key, wanted, at, first_row))
     if lacking and at.keys() == {"path"}:
         raise UsageError(lacking)
     further, said = _further(file, header, at, wanted.labels)
@@ -180,10 +180,11 @@ def _by_position(file: Path, header: Sequence[str], wanted: TableColumns, second
     if wanted.label is not None and "label" not in at and (free or "split" not in at or not wanted.may_lack_label):
         if len(free) != 1:
             near = next((place for place in free if place > at["path"]), next(iter(free), None))
-            option = "`extract --no-labels`" if near is None else f"--label-column {typed(near + 1)}"
+            without = "Add that column" if wanted.former else "Type `extract --no-labels`"
+            way_out = without if near is None else f"Type --label-column {typed(near + 1)}"
             msg = (
                 f"The table {str(file)!r} has no header line; its first line is {_listed(header)}. Expected the "
-                f"number of the column with the labels. Type {option}, or give the table a header."
+                f"number of the column with the labels. {way_out}, or give the table a header."
             )
             raise UsageError(msg)
         at["label"] = free[0]
@@ -227,10 +228,16 @@ def _doubled_message(file: Path, header: Sequence[str], key: str, name: str) -> 
 
 
 def _missing_message(
-    file: Path, header: Sequence[str], key: str, name: str, at: dict[str, int], first_row: Sequence[str] | None
+    file: Path,
+    header: Sequence[str],
+    key: str,
+    wanted: TableColumns,
+    at: dict[str, int],
+    first_row: Sequence[str] | None,
 ) -> str:
+    name = str(getattr(wanted, key))
     free = [column for place, column in enumerate(header) if place not in at.values() and column.isprintable()]
-    free = [column for column in free if column and header.count(column) == 1]
+    free = [column for column in free if column not in ("", wanted.former) and header.count(column) == 1]
     best = _best(key, name, free, header, first_row)
     if (at_image := next((place for place, cell in enumerate(header) if is_image_name(cell)), -1)) >= 0:
         label = next((place for place in range(len(header)) if place != at_image), at_image)
@@ -242,14 +249,19 @@ def _missing_message(
             f"{typed(*columns)}."
         )
     near = f" The nearest is {best!r}." if best else ""
-    option = typed(best) if best else "NAME"
+    is_correction = key == "label" and wanted.former
     way_out = {
         "path": "; if its first line is not a header, --path-column 1 --label-column 2 or whichever they are",
         "label": ", or `extract --no-labels` to read the images without labels",
     }.get(key, "")
+    if is_correction:
+        way_out = f", or add a column {name!r} with the right label of each image"
+    option = f"Type --{key}-column {typed(best) if best else 'NAME'}{way_out}"
+    if is_correction and not best:
+        option = way_out.removeprefix(", or ").capitalize()
     return (
         f"The table {str(file)!r} has no column {name!r}, expected for the {key}; its columns: "
-        f"{_listed(header)}.{near} Type --{key}-column {option}{way_out}."
+        f"{_listed(header)}.{near} {option}."
     )
 
 

@@ -10,18 +10,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stackbone.cache import StackError
-from stackbone.cache.text import counted, typed
+from stackbone.cache.text import counted
 from stackbone.stack.experiments.against.change import Change, ClassChange, ImageChange, ModelChange
+from stackbone.stack.experiments.against.check import check_against
 from stackbone.stack.experiments.against.earlier import Earlier
 from stackbone.stack.experiments.against.image_answers import ImageAnswers, image_answers
-from stackbone.stack.experiments.against.same_folds import FOLDS, differing_options, fold_gain, share_images
+from stackbone.stack.experiments.against.same_folds import fold_gain, share_images
 from stackbone.stack.experiments.experiment import Experiment
 from stackbone.stack.metrics.compare import Difference, bootstrap_difference, mean_sizes, paired_difference
 from stackbone.stack.metrics.confusion import per_class
 
-_SAME_FOLDS = 0.8  # of the images that both tested, at least, in the same fold
-_SAME_DATASET = 0.5  # of the images of the larger one, at least, in both
 _ACCURACY = "accuracy"
 
 
@@ -37,7 +35,7 @@ def compare_results(experiment: Experiment, earlier: Earlier) -> Change:
     StackError
         If the two are of different datasets, tasks, metrics or folds: the message says what to type.
     """
-    _check_same(experiment, earlier)
+    shared = check_against(experiment, earlier)
     now = {each.model: each.folds for each in experiment.evaluation.results}
     models = []
     for name, folds in now.items():
@@ -45,50 +43,9 @@ def compare_results(experiment: Experiment, earlier: Earlier) -> Change:
         if len(before) == len(folds):
             difference = _difference(experiment, folds, name, earlier)
             models.append(ModelChange(name, float(np.mean(before)), float(np.mean(folds)), difference))
-    if earlier.images is None:
+    if earlier.images is None or shared is None:
         return _by_scores(experiment, earlier, models)
     return _by_images(experiment, earlier, models, earlier.images)
-
-
-def _check_same(experiment: Experiment, earlier: Earlier) -> None:
-    content, now, file = earlier.content, experiment.to_dict(), earlier.file
-    if content.get("task") != experiment.task:
-        message = (
-            f"{file} is of the task {content.get('task')}, and this is {experiment.task}: their scores cannot be "
-            f"compared. Type `stackbone stack --task {typed(content.get('task'))}`, or compare with another result"
-        )
-        raise StackError(message)
-    if earlier.images is None and content.get("dataset") != experiment.dataset:
-        message = (
-            f"{file} is of the dataset {content.get('dataset')!r}, and this is {experiment.dataset!r}: add --dataset "
-            f"{typed(content.get('dataset'))}, or compare with a result of this one"
-        )
-        raise StackError(message)
-    if other := differing_options(content, now):
-        found, current = ({name: each.get(name, FOLDS[name][1]) for name in other} for each in (content, now))
-        told = ", ".join(f"{name} {found[name]} (now {current[name]})" for name in other)
-        message = (
-            f"{file} was scored on other folds: {told}. Scores of different folds cannot be compared: "
-            f"{_way_to(other, found)}write a result on these folds with --result FILE first"
-        )
-        raise StackError(message)
-    metric = experiment.evaluation.results[0].primary_metric
-    if metric != earlier.metric:
-        message = (
-            f"{file} ranks models by {earlier.metric}, and this run by {metric}: add --metric {typed(earlier.metric)}, "
-            "or compare with a result of the same metric"
-        )
-        raise StackError(message)
-
-
-def _way_to(other: Sequence[str], folds: Mapping[str, Any]) -> str:
-    """Return which options lead to these folds, where options do: those to add, and those to leave out."""
-    if not all(FOLDS[name][0] for name in other):
-        return ""
-    to_add = [word for name in other if folds[name] is not None for word in (FOLDS[name][0], folds[name])]
-    to_leave = [FOLDS[name][0] for name in other if folds[name] is None]
-    parts = ([f"add {typed(*to_add)}"] if to_add else []) + ([f"leave {', '.join(to_leave)} out"] if to_leave else [])
-    return f"{' and '.join(parts)} for its folds, or "
 
 
 def _difference(experiment: Experiment, now: Sequence[float], model: str, earlier: Earlier) -> Difference | None:
@@ -101,13 +58,6 @@ def _difference(experiment: Experiment, now: Sequence[float], model: str, earlie
 
 def _by_scores(experiment: Experiment, earlier: Earlier, models: list[ModelChange]) -> Change:
     """Return what the scores alone tell."""
-    if earlier.content.get("n_images") != experiment.n_images:
-        message = (
-            f"{earlier.file} tested {earlier.content.get('n_images')} images, and there are {experiment.n_images}; "
-            f"it was written by Stackbone {earlier.content.get('stackbone')}, whose results do not tell which images, "
-            "so that those that both tested cannot be compared. Compare with a result of this version"
-        )
-        raise StackError(message)
     note = (
         f"{earlier.file.name} does not tell its images one by one (Stackbone {earlier.content.get('stackbone')} wrote "
         "it), so images won and lost are not listed, and nobody knows whether labels are the same; a result that "
@@ -138,22 +88,6 @@ def _by_images(experiment: Experiment, earlier: Earlier, models: list[ModelChang
     now = image_answers(experiment)
     shared = share_images(before, now)
     rows, same = shared.rows, shared.same
-    n_largest = max(len(before), len(now))
-    if len(rows) < _SAME_DATASET * n_largest:
-        message = (
-            f"{earlier.file} is of the dataset {earlier.content.get('dataset')!r} and tested "
-            f"{counted(len(before), 'image')}, of which {len(rows):,} are among the {len(now):,} of "
-            f"{experiment.dataset!r}: these are different datasets. Name the same one with --dataset, or compare with "
-            "a result of this one"
-        )
-        raise StackError(message)
-    if len(same) < _SAME_FOLDS * len(rows):
-        message = (
-            f"{earlier.file} tested {len(rows):,} of these images too, but only {len(same):,} of them in the same "
-            "fold: images that were added, or labels that changed, moved the others. Scores of different folds cannot "
-            "be compared: write a result with --dealing digests before the next change, which moves few images"
-        )
-        raise StackError(message)
     counts: dict[str, Any] = {
         "n_both": len(rows),
         "n_new": shared.n_new,

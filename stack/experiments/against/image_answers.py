@@ -10,37 +10,49 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache import Digests
-from stackbone.stack.experiments.experiment import Experiment
+from stackbone.stack.experiments.experiment import Experiment, Planned
 
 _HEX = 16  # digits of a SHA-256: enough to know an image of one dataset again
 
 
 @dataclass(frozen=True, eq=False)
-class ImageAnswers:
-    """Images that were tested, each once, ascending by `images`.
+class ImagesTested:
+    """Images that are tested, each once.
 
     Attributes
     ----------
     images : list of str
         First 16 hex digits of the SHA-256 of each.
     paths : list of str
-        As the dataset had them.
+        As the dataset has them.
     labels : list of str
-        The labels that they were tested under.
+        The labels that they are tested under.
     folds : list of int
-        The fold of the first repeat that tested each, from 1.
-    predicted : list of (str or float)
-        What the model that the experiment is about said there.
+        The fold of the first repeat that tests each, from 1.
     """
 
     images: list[str]
     paths: list[str]
     labels: list[str]
     folds: list[int]
-    predicted: list[Any]
 
     def __len__(self) -> int:
         return len(self.images)
+
+
+@dataclass(frozen=True, eq=False)
+class ImageAnswers(ImagesTested):
+    """Images that were tested, each once, ascending by `images`.
+
+    Attributes
+    ----------
+    images, paths, labels, folds
+        As of `ImagesTested`.
+    predicted : list of (str or float)
+        What the model that the experiment is about said there.
+    """
+
+    predicted: list[Any]
 
     def to_dict(self) -> dict[str, Any]:
         """Return a JSON-able object."""
@@ -93,6 +105,19 @@ def image_answers(experiment: Experiment) -> ImageAnswers:
         ]
     columns: list[list[Any]] = [list(each) for each in zip(*sorted(found, key=lambda row: row[0]), strict=True)]
     return ImageAnswers(*(columns or [[], [], [], [], []]))
+
+
+def images_tested(planned: Planned) -> ImagesTested:
+    """Return the images that an experiment is to test in its first repeat, by the order of its folds."""
+    joined, folds = planned.joined, planned.folds[: len(planned.folds) // planned.division.repeats]
+    found = [(row, number) for number, fold in enumerate(folds, start=1) for row in fold.test.tolist()]
+    digests, paths, labels = heads(joined.digests), joined.paths, joined.labels
+    return ImagesTested(
+        [digests[row] for row, _ in found],
+        [paths[row] for row, _ in found],
+        [str(labels[row]) for row, _ in found],
+        [number for _, number in found],
+    )
 
 
 def heads(digests: Digests) -> list[str]:

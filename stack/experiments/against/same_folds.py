@@ -10,7 +10,7 @@ import numpy as np
 
 from stackbone.stack.divisions.division import DEALT, GIVEN, ORDERED, UNNAMED
 from stackbone.stack.experiments.against.earlier import Earlier
-from stackbone.stack.experiments.against.image_answers import ImageAnswers
+from stackbone.stack.experiments.against.image_answers import ImagesTested
 from stackbone.stack.metrics.compare import Difference, paired_difference
 from stackbone.stack.metrics.metrics import METRICS
 
@@ -27,6 +27,9 @@ FOLDS: dict[str, tuple[str, Any]] = {
     "column": ("", None),
 }
 """What says which images are tested when: its option, and what a result that does not name it had."""
+
+_SAME_FOLDS = 0.8  # of the images that both tested, at least, in the same fold
+_SAME_DATASET = 0.5  # of the images of the larger one, at least, in both
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,8 +63,18 @@ class SharedImages:
         """Whether both are of the same images with the same labels, each in the same fold."""
         return not (self.n_new or self.n_gone or self.n_relabelled or self.n_other_fold)
 
+    @property
+    def is_one_dataset(self) -> bool:
+        """Whether both share enough images to be of one dataset."""
+        return len(self.rows) >= _SAME_DATASET * (len(self.rows) + max(self.n_new, self.n_gone))
 
-def share_images(before: ImageAnswers, now: ImageAnswers) -> SharedImages:
+    @property
+    def keeps_folds(self) -> bool:
+        """Whether enough of the shared images are in the same fold for answers to be compared on these."""
+        return len(self.same) >= _SAME_FOLDS * len(self.rows)
+
+
+def share_images(before: ImagesTested, now: ImagesTested) -> SharedImages:
     """Return which images two results share, known by their bytes."""
     place = {image: row for row, image in enumerate(before.images)}
     rows = [(place[image], row) for row, image in enumerate(now.images) if image in place]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stackbone.cache import StackError
-from stackbone.cache.text import counted
+from stackbone.cache.text import counted, typed
 from stackbone.stack.experiments.against.earlier import Earlier
 from stackbone.stack.experiments.against.same_folds import (
     differing_options,
@@ -112,6 +112,21 @@ def lacks_same_folds(first: Compared, second: Compared) -> str | None:
     if _sizes(first, second) is None:
         return "the files do not tell how many images each fold was trained and tested on, which an interval needs"
     return None
+
+
+def way_to_pair(first: Compared, second: Compared) -> str | None:
+    """Return what pairs two results whose images or labels differ, on the same folds; None where nothing does."""
+    a, b = first.result, second.result
+    if a.images is None or b.images is None or a.content.get("task") != b.content.get("task"):
+        return None
+    shared = share_images(a.images, b.images)
+    if differing_options(a.content, b.content) or shared.is_same or not (shared.is_one_dataset and shared.keeps_folds):
+        return None
+    return (
+        f"`stack` can: run the command that wrote {second.name} again with `{typed('--against', a.file)}`. It holds "
+        f"both answers against the labels of now, on the {counted(len(shared.same), 'image')} that both tested in the "
+        "same fold, and computes no score again that was kept"
+    )
 
 
 def unchecked_images(first: Compared, second: Compared) -> str | None:

@@ -21,6 +21,7 @@ from stackbone.stack.report.compare.compared import (
     lacks_same_folds,
     paired_models,
     unchecked_images,
+    way_to_pair,
 )
 from stackbone.stack.report.figures.style import CLASS_LOOKS, NAMES, ROW, Figure, padded, plain_text, short_names
 from stackbone.stack.report.head import eyebrow
@@ -122,7 +123,12 @@ class Differences(Shown[CompareRecord]):
     def _pair(self, first: Compared, second: Compared) -> Markup:
         heading = element("h3", f"{second.name} against {first.name}")
         if why := lacks_same_folds(first, second):
-            return join_all(heading, element("p", f"They cannot be compared fold by fold: {why}.", class_="lead"))
+            way = way_to_pair(first, second)
+            return join_all(
+                heading,
+                element("p", f"They cannot be compared fold by fold: {why}.", class_="lead"),
+                element("p", f"{way}.") if way else None,
+            )
         unchecked = unchecked_images(first, second)
         rows = [
             [

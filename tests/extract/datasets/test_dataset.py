@@ -16,6 +16,7 @@ from PIL import features
 from stackbone.cache.errors import DatasetError, UsageError
 from stackbone.extract.datasets.dataset import open_dataset
 from stackbone.extract.datasets.kind import KINDS
+from stackbone.extract.datasets.missing import missing_message
 from tests.made.checkout import ROOT
 from tests.made.listings import message, rows
 
@@ -314,7 +315,7 @@ def test_a_list_refuses_what_would_lose_labels_or_is_no_image(tree: Tree) -> Non
     assert "folder" in message(UsageError, data=[folder / "hat", folder / "hat" / "a.jpg"])
     assert "table" in message(UsageError, data=[folder / "l.csv", folder / "hat" / "a.jpg"])
     assert "neither" in message(DatasetError, data=[folder / "notes.txt", folder / "hat" / "a.jpg"])
-    assert "'hot'" in message(DatasetError, data=[folder / "hot", folder / "hat" / "a.jpg"])
+    assert "hot'. Did you mean" in message(DatasetError, data=[folder / "hot", folder / "hat" / "a.jpg"])
     assert "empty" in message(UsageError, data=[])
 
 
@@ -339,7 +340,7 @@ def test_a_file_of_another_kind_is_answered_by_what_it_is(tree: Tree, name: str,
 def test_a_missing_folder_suggests_its_near_sibling(tree: Tree) -> None:
     folder = tree("hat/a.jpg")
     text = message(DatasetError, data=folder.parent / "fotos" / "hat")
-    assert f"no 'fotos' in {str(folder.parent)!r}" in text
+    assert f"{str(folder.parent)!r} has no 'fotos'" in text
     assert f"Did you mean {str(folder)!r}?" in text
     assert "Check the spelling" in message(DatasetError, data=folder / "qqqq.csv")
     assert "is not a folder" in message(DatasetError, data=folder / "hat" / "a.jpg" / "b.jpg")
@@ -470,3 +471,18 @@ def test_importing_datasets_loads_no_heavy_library() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("sme.csv", "There is no 'sme.csv'. Did you mean 'some.csv'?"),
+        ("other.parquet", "There is no 'other.parquet'. Check the spelling."),
+        ("fold/some.csv", "There is no 'fold/some.csv': '.' has no 'fold'. Did you mean 'folder'?"),
+    ],
+)
+def test_a_missing_path_is_named_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, said: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("some.csv").touch()
+    Path("folder").mkdir()
+    assert missing_message(Path(path)) == said

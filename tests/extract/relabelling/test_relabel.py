@@ -212,3 +212,22 @@ def test_a_dataset_without_files_has_none_of_the_paths(tmp_path: Path) -> None:
     store.write_dataset(empty_index("photos", "/photos"))
     with pytest.raises(DatasetError, match=r"None of the 1 path .* 'x.jpg', and the dataset has no files"):
         corrected(store, tmp_path, ("x.jpg", "cat", ""))
+
+
+@pytest.mark.parametrize(
+    ("text", "advice"),
+    [
+        ("path,was\na.jpg,cat\n", "Add a column 'label' with the right label of each image."),
+        ("path\na.jpg\n", "Add a column 'label' with the right label of each image."),
+        ("a.jpg\n", "Add that column, or give the table a header."),
+        ("path,was,kind\na.jpg,cat,dog\n", "Type --label-column kind, or add a column 'label' with the right label"),
+    ],
+)
+def test_a_table_without_labels_is_told_to_get_them(
+    store: FeatureStore, tmp_path: Path, text: str, advice: str
+) -> None:
+    (tmp_path / "fixes.csv").write_text(text)
+    with pytest.raises(UsageError) as found:
+        relabel(tmp_path / "fixes.csv", store)
+    assert advice in str(found.value)
+    assert "--no-labels" not in str(found.value)

@@ -120,8 +120,31 @@ def test_sparse_blocks_give_what_dense_ones_give(x: Matrix, y: NDArray[Any], kin
     np.testing.assert_allclose(thin.stacked_features_, dense.stacked_features_, atol=1e-3)
     assert thin.transform(kind(x)).format == kind(x).format
     np.testing.assert_array_equal(thin.predict(kind(x)), dense.predict(x))
-    with pytest.raises(TypeError, match=r"[Ss]parse"):
-        StackedBackbones(blocks=BLOCKS, cv=2).fit(kind(x), y)
+
+
+@pytest.mark.parametrize(
+    ("stack", "said"),
+    [
+        (StackedBackbones(cv=2), "SoftmaxRegression takes no sparse matrix: pass X.toarray.*LogisticRegression"),
+        (StackedBackbones([("b", GaussianNB())], blocks={"b": [3, 5]}, cv=2), "GaussianNB takes no sparse matrix"),
+        (StackedBackbones(LogisticRegression(), cv=2, passthrough=True), "LinearSVM takes no sparse matrix"),
+        (StackedBackbonesRegressor(cv=2), "RidgeRegression takes no sparse matrix: pass X.toarray.*Ridge$"),
+    ],
+)
+def test_who_takes_no_sparse_matrix_is_named_with_the_way_out(
+    x: Matrix,
+    y: NDArray[Any],
+    stack: Any,  # noqa: ANN401
+    said: str,
+) -> None:
+    targets = np.unique(y, return_inverse=True)[1]
+    with pytest.raises(TypeError, match=said):
+        stack.fit(sparse.csr_array(x), targets)
+    assert len(stack.fit(sparse.csr_array(x).toarray(), targets).predict(x)) == len(x)
+    is_regressor = isinstance(stack, StackedBackbonesRegressor)
+    member, final = (Ridge(), Ridge()) if is_regressor else (LogisticRegression(), LogisticRegression())
+    other = clone(stack).set_params(estimators=member, final_estimator=final)
+    assert len(other.fit(sparse.csr_array(x), targets).predict(sparse.csr_array(x))) == len(x)
 
 
 def test_a_dropped_block_is_as_if_it_were_not_there(x: Matrix, y: NDArray[Any]) -> None:

@@ -16,9 +16,12 @@ from stackbone.cache import FeatureStore, StackError
 from stackbone.cache.corrections.batch import Batch
 from stackbone.stack import Experiment, StackOptions, run_experiment
 from stackbone.stack.experiments.against.change import Change
+from stackbone.stack.experiments.against.check import check_against
 from stackbone.stack.experiments.against.compare_results import compare_results
 from stackbone.stack.experiments.against.earlier import read_earlier
+from stackbone.stack.experiments.against.image_answers import image_answers, images_tested
 from stackbone.stack.experiments.against.same_folds import fold_gain
+from stackbone.stack.experiments.experiment import Planned
 from stackbone.stack.experiments.result_file import write_result
 from stackbone.stack.tables.changes import words as against
 from tests.conftest import MakeCache
@@ -161,6 +164,29 @@ def test_other_images_are_another_dataset(store: FeatureStore, result: Path) -> 
     other = ["0" * 14 + f"{i:02x}" for i in range(60)]
     with pytest.raises(StackError, match="0 are among the 60 of 'photos': these are different datasets"):
         compared(store, changed(result, lambda content: content["images"].update(image_sha256=other)))
+
+
+@pytest.mark.parametrize("options", [{"seed": 1}, {"cv": 4}, {"options": replace(FIXED, metric="macro_f1")}])
+def test_what_a_comparison_refuses_is_refused_before_any_fit(
+    store: FeatureStore, result: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
+) -> None:
+    before = read_earlier(result)
+    monkeypatch.setattr("stackbone.stack.experiments.run._evaluate", lambda *_, **__: pytest.fail("a fit was made"))
+    with pytest.raises(StackError, match=r"other folds|ranks models by"):
+        run(store, **options, check=lambda planned: check_against(planned, before))
+
+
+def test_what_is_planned_is_what_an_experiment_tests(store: FeatureStore, result: Path) -> None:
+    planned: list[Planned] = []
+    experiment = run(store, repeats=2, check=planned.append)
+    answers, tested = image_answers(experiment), images_tested(planned[0])
+    rows = sorted(zip(tested.images, tested.paths, tested.labels, tested.folds, strict=True))
+    assert rows == list(zip(answers.images, answers.paths, answers.labels, answers.folds, strict=True))
+    assert planned[0].ranked_by == experiment.evaluation.results[0].primary_metric
+    write_result(experiment, result)
+    shared = check_against(planned[0], read_earlier(result))
+    assert shared is not None
+    assert shared.is_same
 
 
 def test_images_in_other_folds_are_refused(store: FeatureStore, result: Path) -> None:

@@ -296,3 +296,28 @@ def test_a_damaged_result_is_refused_in_words(tmp_path: Path, damage: Callable[[
 def test_an_odd_option_ends_in_words(tmp_path: Path, key: str) -> None:
     page = page_of(write(tmp_path, "A", result()), write(tmp_path, "B", {**result(), key: {"odd": [1]}}))
     assert f"they differ in {key}" in page
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (relabel, "again with `--against A.json`. It holds both answers against the labels of now, on the 90 images"),
+        (
+            replace_one,
+            "again with `--against A.json`. It holds both answers against the labels of now, on the 89 images",
+        ),
+        (lambda content: content.update(seed=1), None),
+        (lambda content: content["images"].update(fold=[i // 30 + 1 for i in range(90)]), None),
+        (lambda content: None, None),
+    ],
+)
+def test_results_that_stack_can_pair_are_told_how(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Content], None], said: str | None
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    other = with_images(result(shift=0.02))
+    change(other)
+    for name, content in (("A", with_images(result())), ("B", other)):
+        write(Path(), name, content)
+    page = page_of(Path("A.json"), Path("B.json"))
+    assert (said is None or said in page, "--against" in page) == (True, said is not None)
