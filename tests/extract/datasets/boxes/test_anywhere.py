@@ -554,9 +554,9 @@ def test_archives_are_unpacked_in_folders_of_their_own_only_where_they_are_none_
         write_archive(tmp_path / "zips" / f"{name}.zip", inner)
     ways: list[object] = []
 
-    def unpacked(*given: Any) -> Any:  # noqa: ANN401 - as it is
+    def unpacked(*given: Any, **named: Any) -> Any:  # noqa: ANN401 - as it is
         ways.append(given)
-        return real(*given)
+        return real(*given, **named)
 
     real = annotated_archives._unpacked
     monkeypatch.setattr(annotated_archives, "_unpacked", unpacked)
