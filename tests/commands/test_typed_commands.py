@@ -24,7 +24,7 @@ _QUOTES = {"typed"}
 _SAFE = {
     "dataset.name",  # of letters, digits, '.', '_' and '-'
     *("self.cv", "self.seed", "self.inner_splits", "cv", "SAME_PICTURE", "n", "max", "tries", "','.join"),  # numbers
-    *("side", "map_size", "fitting", "n_units"),  # numbers too
+    *("side", "map_size", "fitting", "n_units", "_USUAL_FOLDS[0]"),  # numbers too
     *(
         "self.rare",
         "plain.model",
