@@ -88,6 +88,7 @@ def joined(address: str, *, object_store_bytes: int | None = None) -> Iterator[A
             _check_answers(place, address)
         read_environment_again()
         ray = importlib.import_module("ray")  # which reads once whether a token is asked for
+        stack.enter_context(ray_silent())  # to the end of its shutdown, which prints what was held back
         with _own_signals():
             try:
                 ray.init(address=place, log_to_driver=False, logging_level=logging.ERROR)
@@ -96,7 +97,6 @@ def joined(address: str, *, object_store_bytes: int | None = None) -> Iterator[A
                 message = f"the Ray cluster at {place} cannot be joined: {reason}; use its versions of Ray and Python"
                 raise ClusterError(message) from exc
         stack.callback(ray.shutdown)
-        stack.enter_context(ray_silent())
         yield ray
 
 

@@ -24,7 +24,7 @@ Run = Callable[..., "subprocess.CompletedProcess[str]"]
 _OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*[a-z](?![\w-]*:)")
 _COMMAND = re.compile(r"stackbone ([a-z]+)\b([^`\n]*)")
 _OF_OTHERS = {"--version", "--help", "--install-completion", "--show-completion"}
-_OF_OTHERS |= {"--address"}  # of Ray's own command
+_OF_OTHERS |= {"--address", "--object-store-memory"}  # of Ray's own command
 
 
 @cache

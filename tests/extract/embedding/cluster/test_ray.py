@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -155,7 +156,12 @@ def test_no_process_is_left_however_a_run_ends(
     before = ray_processes()
     cache = tmp_path / "features"
     run = subprocess.Popen(
-        command(photos, cache, "--ray", "local"), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command(photos, cache, "--ray", "local"),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # where these tests run in a background
     )
     if how == "end":
         _, told = run.communicate(timeout=200)
