@@ -5,6 +5,9 @@ import sys
 import tomllib
 from pathlib import Path
 
+# What no one declares, and the lowest versions settle all the same: moto's boto3 must take the botocore of the lowest
+# aiobotocore, and pip, left to itself, seeks it among hundreds.
+_FOLLOWS = ("boto3==1.34.106",)
 _DECLARED = re.compile(r"(?P<name>[\w.-]+)(?:\[[\w,-]+\])?\s*>=\s*(?P<version>[\w.]+)\s*(?P<marker>;.*)?")
 
 
@@ -25,7 +28,7 @@ def lowest_versions(pyproject: str) -> list[str]:
     declared = list(project["dependencies"])
     for extra in project["optional-dependencies"].values():
         declared += extra
-    constraints = []
+    constraints = list(_FOLLOWS)
     for each in declared:
         if each.startswith(f"{project['name']}["):  # an extra made of others, that are here in their own right
             continue
