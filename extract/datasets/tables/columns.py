@@ -258,7 +258,8 @@ def _missing_message(
         way_out = f", or add a column {name!r} with the right label of each image"
     option = f"Type --{key}-column {typed(best) if best else 'NAME'}{way_out}"
     if is_correction and not best:
-        option = way_out.removeprefix(", or ").capitalize()
+        alone = way_out.removeprefix(", or ")
+        option = alone[:1].upper() + alone[1:]
     return (
         f"The table {str(file)!r} has no column {name!r}, expected for the {key}; its columns: "
         f"{_listed(header)}.{near} {option}."

@@ -194,6 +194,14 @@ def test_a_copy_with_another_label_than_was_says_is_passed_over_and_listed(
     assert unlike.dataset().label == [label, *UNLIKE[1:4], "cat" if (label, was) == ("cat", "") else ""]
 
 
+@pytest.mark.parametrize("column", ["rightLabel", "ÉTIQUETTE", "label of Anna"])
+def test_advice_names_a_column_as_it_was_typed(store: FeatureStore, tmp_path: Path, column: str) -> None:
+    (tmp_path / "fixes.csv").write_text("path,was\na.jpg,cat\n")
+    with pytest.raises(UsageError) as found:
+        relabel(tmp_path / "fixes.csv", store, label_column=column)
+    assert f". Add a column {column!r} with the right label of each image." in str(found.value)
+
+
 def test_without_was_every_copy_gets_the_label_that_the_image_has(unlike: FeatureStore, tmp_path: Path) -> None:
     done = corrected(unlike, tmp_path, (unlike.dataset().path[0], "cat"), header="path,label")
     assert (done.path, done.label, done.n_same) == ([unlike.dataset().path[4]], ["cat"], 1)
