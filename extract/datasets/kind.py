@@ -140,6 +140,11 @@ class Request:
         return found
 
     @property
+    def passed_over(self) -> list[str]:
+        """What is to be said of annotations that were found and not taken."""
+        return [each.note for each in self.known.values() if isinstance(each, PassedOver)]
+
+    @property
     def path(self) -> Path | None:
         """The path, if there is just one."""
         return Path(self.paths[0]) if len(self.paths) == 1 else None
@@ -187,6 +192,23 @@ Reading: TypeAlias = Callable[[bool], Listing]
 
 
 @dataclass(frozen=True)
+class PassedOver:
+    """Annotations that a kind of dataset finds and does not take.
+
+    Attributes
+    ----------
+    note
+        What they are, why, and what to do for them to be taken.
+    """
+
+    note: str
+
+
+Look: TypeAlias = Reading | PassedOver | None
+"""How to list what was recognised, or why it was not, if that is to be said."""
+
+
+@dataclass(frozen=True)
 class DatasetKind:
     """A kind of dataset.
 
@@ -212,7 +234,7 @@ class DatasetKind:
         Options that mean something to this kind, and to no other: of ``--image-column`` and ``--every``.
     find
         Of a kind whose annotations lie beside the images: returns how to list files in archives or behind a URL, of
-        which one may have been named (else ``""``); None if they are of another kind.
+        which one may have been named (else ``""``); None, or `PassedOver`, if they are of another kind.
     """
 
     name: str
@@ -223,7 +245,7 @@ class DatasetKind:
     takes_columns: bool = False
     takes_levels: bool = False
     own_options: frozenset[str] = frozenset()
-    find: Callable[[Files, str], Reading | None] | None = None
+    find: Callable[[Files, str], Look] | None = None
 
 
 KINDS = Plugins(

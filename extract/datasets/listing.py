@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 from stackbone.cache.errors import DatasetError
@@ -32,8 +33,7 @@ def list_images(request: Request) -> Listing:
     remote = request.once("remote", find_remote)
     if remote is not None:
         _check_options(remote.kind, request)
-        listing = remote.read(request)
-        return leave_out(listing, request.exclude) if request.exclude else listing
+        return _completed(remote.read(request), remote.kind, request)
     # os.path, not pathlib: pathlib's questions raise where a folder may not be searched.
     if request.path and not os.path.exists(request.path) and split_place("", str(request.path)) is None:
         raise DatasetError(missing_message(request.path))
@@ -43,7 +43,13 @@ def list_images(request: Request) -> Listing:
         known = "; ".join(kind.what for kind in KINDS.values())
         msg = f"{neither_message(Path(request.paths[0]))} A dataset can be: {known}."
         raise DatasetError(msg)
-    listing = kind.read(request)
+    return _completed(kind.read(request), kind, request)
+
+
+def _completed(listing: Listing, kind: DatasetKind, request: Request) -> Listing:
+    """Return a listing with what is to be said of annotations that it lacks, and without what the user leaves out."""
+    if kind.find is None and request.columns.label is not None:
+        listing = replace(listing, notes=[*listing.notes, *request.passed_over])
     return leave_out(listing, request.exclude) if request.exclude else listing
 
 

@@ -9,6 +9,7 @@ from itertools import chain
 
 from stackbone.cache.splits import role_of
 from stackbone.cache.text import counted
+from stackbone.extract.containers.container import Member
 from stackbone.extract.datasets.archives.found import Archives
 from stackbone.extract.datasets.archives.members import EXCLUDED, Inventory, Named
 from stackbone.extract.datasets.boxes.faults import named
@@ -16,7 +17,8 @@ from stackbone.extract.datasets.boxes.yolo_config import YAMLS
 from stackbone.extract.datasets.files.annotated import find_annotated, may_be_annotated
 from stackbone.extract.datasets.files.archived import ArchivedFiles, Packed
 from stackbone.extract.datasets.files.listed import by_folder
-from stackbone.extract.datasets.kind import Listing, Request
+from stackbone.extract.datasets.folders.pruning import Exclusion
+from stackbone.extract.datasets.kind import Listing, PassedOver, Request
 from stackbone.extract.datasets.listing_options import refuse_level_options, refuse_table_options
 
 _ANNOTATIONS = "annotations"
@@ -41,19 +43,24 @@ def list_annotated(archives: Archives, held: Sequence[Named], inventory: Invento
     """
     if not _may_be_annotated(held):
         return None
-    for files, doubles in _ways(archives, held, is_whole=not inventory.faults):
-        if (found := find_annotated(files)) is not None:
+    passed: PassedOver | None = None
+    for files, doubles in _ways(archives, held, is_whole=not inventory.faults, exclude=request.exclude):
+        found = find_annotated(files)
+        if isinstance(found, PassedOver):
+            passed = passed or found
+        elif found is not None:
             refuse_table_options(request, is_packed=True)
             refuse_level_options(request)
             listing = found[1](request.columns.label is not None)
             skipped = [each for each in inventory.found.skipped if each.reason != EXCLUDED]
             return replace(listing, skipped=skipped, notes=[*inventory.notes(), *_doubles(doubles), *listing.notes])
+    request.known["annotations"] = passed
     return None
 
 
 def has_config(held: Named) -> bool:
     """Return whether an archive may be of YOLO's form, whose labels may lie beside the images as captions do."""
-    return any(member.name.lower().endswith(YAMLS) for member in (*held.others, *held.excluded))
+    return any(member.name.lower().endswith(YAMLS) for member in _no_images(held))
 
 
 def _may_be_annotated(held: Sequence[Named]) -> bool:
@@ -65,7 +72,7 @@ def _may_be_annotated(held: Sequence[Named]) -> bool:
     folders = {  # of files that may be annotations, whether they are XML, in the archive and where this is unpacked
         (is_xml, folder, own)
         for each in held
-        for member in chain(each.others, each.excluded)
+        for member in _no_images(each)
         if may_be_annotated([member.name])
         for own in [member.name.rpartition("/")[0]]
         for folder in (own, f"{each.folder}/{own}".strip("/"))
@@ -86,9 +93,16 @@ def _images(held: Sequence[Named]) -> Iterator[str]:
     return (name for each in held for name in each.images)
 
 
-def _ways(archives: Archives, held: Sequence[Named], *, is_whole: bool) -> Iterator[tuple[ArchivedFiles, list[str]]]:
+def _no_images(held: Named) -> Iterator[Member]:
+    """Yield what an archive holds that may be annotations, whether or not it can be taken out."""
+    return chain(held.others, held.excluded, held.lost)
+
+
+def _ways(
+    archives: Archives, held: Sequence[Named], *, is_whole: bool, exclude: Exclusion
+) -> Iterator[tuple[ArchivedFiles, list[str]]]:
     """Yield the files of archives as unpacked in one folder and in folders of their own, the likelier way first."""
-    unpacked = partial(_unpacked, archives, held, is_whole=is_whole)
+    unpacked = partial(_unpacked, archives, held, is_whole=is_whole, exclude=exclude)
     flat = unpacked(path_of=lambda each, name: name)
     if len(held) == 1:
         yield flat
@@ -102,22 +116,39 @@ def _ways(archives: Archives, held: Sequence[Named], *, is_whole: bool) -> Itera
 
 
 def _unpacked(
-    archives: Archives, held: Sequence[Named], *, path_of: Callable[[Named, str], str], is_whole: bool
+    archives: Archives,
+    held: Sequence[Named],
+    *,
+    path_of: Callable[[Named, str], str],
+    is_whole: bool,
+    exclude: Exclusion,
 ) -> tuple[ArchivedFiles, list[str]]:
     """Return the files of archives by the paths that they would have, and the paths that several would have."""
     packed: dict[str, Packed] = {}
     twice: list[str] = []
     for each in held:
-        sizes = {member.name: member.size or 0 for member in each.others}
-        left_out = {member.name: member.size or 0 for member in each.excluded}
-        for name, size in chain(((name, 0) for name in each.images), sizes.items(), left_out.items()):
+        lost = {member.name: Packed(each.path, member.name, 0, member.problem) for member in each.lost}
+        images = {name: Packed(each.path, name, 0) for name in each.images}
+        rest = {
+            member.name: Packed(each.path, member.name, member.size or 0)
+            for member in chain(each.others, each.excluded)
+        }
+        for name, found in (lost | images | rest).items():
             path = path_of(each, name)
-            if path in packed:
-                twice.append(path)
+            if path not in packed or packed[path].problem:
+                packed[path] = found
             else:
-                packed[path] = Packed(each.path, name, size)
-    below, root, title = by_folder(packed), archives.root, archives.title
-    return ArchivedFiles(below, packed, is_whole=is_whole, root=root, title=title, packed=packed), twice
+                twice.append(path)
+    files = ArchivedFiles(
+        by_folder(packed),
+        packed,
+        is_whole=is_whole,
+        exclude=exclude,
+        root=archives.root,
+        title=archives.title,
+        packed=packed,
+    )
+    return files, twice
 
 
 def _doubles(paths: Sequence[str]) -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from stackbone.cache.errors import DatasetError, Malformed
 from stackbone.cache.text import counted
-from stackbone.extract.containers.container import Container, Member
+from stackbone.extract.containers.container import Container, Member, safe_name
 from stackbone.extract.containers.opening import open_container
 from stackbone.extract.datasets.archives.found import Archives, is_archive
 from stackbone.extract.datasets.files.annotated import may_be_annotated
@@ -46,6 +46,8 @@ class Named:
         Other members that can be read and are not hidden, nor a system's.
     excluded
         Members of either sort that the user leaves out.
+    lost
+        Members that are no images, nor hidden or a system's, and cannot be taken out: they may be annotations.
     """
 
     path: str
@@ -53,6 +55,7 @@ class Named:
     images: list[str] = field(default_factory=list)
     others: list[Member] = field(default_factory=list)
     excluded: list[Member] = field(default_factory=list)
+    lost: list[Member] = field(default_factory=list)
 
 
 @dataclass(kw_only=True)
@@ -70,7 +73,7 @@ class Held(Named):
     @property
     def named(self) -> Named:
         """What it holds, without what is open: to be kept."""
-        return Named(self.path, self.folder, self.images, self.others, self.excluded)
+        return Named(self.path, self.folder, self.images, self.others, self.excluded, self.lost)
 
 
 @dataclass
@@ -163,11 +166,15 @@ def go_through(archives: Archives, exclusion: Exclusion, inventory: Inventory) -
 def _sort(held: Held, member: Member, exclusion: Exclusion, inventory: Inventory) -> None:
     path, name = f"{held.path}/{member.name}", member.name.rpartition("/")[2]
     sort = os.path.splitext(name)[1].lower() or "no extension"
+    is_system = any(is_system_folder(part) for part in member.name.split("/")[:-1]) or is_system_file(name)
+    is_hidden = any(part.startswith(".") for part in member.name.split("/"))
     if member.problem:
         inventory.found.skip(sort, member.problem, path)
-    elif any(is_system_folder(part) for part in member.name.split("/")[:-1]) or is_system_file(name):
+        if not (is_system or is_hidden or is_image_name(name)) and safe_name(member.name):
+            held.lost.append(member)
+    elif is_system:
         inventory.found.skip(name, "made by an operating system or a file server", path)
-    elif any(part.startswith(".") for part in member.name.split("/")):
+    elif is_hidden:
         inventory.found.skip("hidden", "a name that begins with a dot", path)
     elif exclusion and exclusion.covers_path(path):
         held.excluded.append(member)

@@ -52,10 +52,10 @@ class Builder:
         """Count an object whose box is left out."""
         self._faults.of_box(what, self._file)
 
-    def fail(self, what: str) -> None:
+    def fail(self, what: str, why: str = "") -> None:
         """Give the image's boxes up; the first fault counts."""
         if self._is_sound:
-            self._faults.of_image(what, self._file)
+            self._faults.of_image(what, self._file, why)
         self._is_sound = False
 
     def boxes(self, width: int = 0, height: int = 0) -> ImageBoxes | None:

@@ -9,14 +9,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from stackbone.cache.boxes.image_boxes import ImageBoxes
 from stackbone.cache.text import counted
 from stackbone.extract.datasets.boxes.building import Builder
 from stackbone.extract.datasets.boxes.coco_json import Keep, read_lists, wrong
 from stackbone.extract.datasets.boxes.faults import NO_NUMBER, Faults, name_problem, shown
-from stackbone.extract.datasets.files.files import Files
 from stackbone.extract.datasets.tables.cells import list_text
 
 _MOST = 1e9  # pixels
@@ -86,13 +85,17 @@ class _Objects:
     is_certain: bool = True
 
 
-def read_coco(files: Files, name: str, faults: Faults, *, labelled: bool = True) -> tuple[list[CocoImage], list[str]]:
+def read_coco(
+    found: BinaryIO | OSError, file: Path, name: str, faults: Faults, *, labelled: bool = True
+) -> tuple[list[CocoImage], list[str]]:
     """Return the images of a file in its order, and what is to be said of it, a sentence each.
 
     Parameters
     ----------
-    files, name
-        Of the annotations.
+    found
+        The file, open to be read, or why it is not.
+    file, name
+        Of the annotations, for messages and for notes.
     faults
         Where what is wrong with single images and boxes is counted.
     labelled
@@ -103,8 +106,7 @@ def read_coco(files: Files, name: str, faults: Faults, *, labelled: bool = True)
     DatasetError
         If it is no such file, or says two things of one category.
     """
-    file = files.place(name)
-    content = read_lists(files, name, _kept(file, labelled=labelled))
+    content = read_lists(file, found, _kept(file, labelled=labelled))
     for each in _LISTS if labelled else _LISTS[:1]:
         if each not in content:
             raise wrong(file, f"no list of {each}", "lists of images, annotations and categories")

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 from stackbone.cache.errors import DatasetError, lost_server
-from stackbone.extract.datasets.files.files import Files
+from stackbone.extract.datasets.files.files import what_to_do
 
-_MOST_BYTES = 1 << 30  # the 118,287 images of COCO 2017 take 448 MB, most of them for outlines
+MOST_BYTES = 1 << 30  # the 118,287 images of COCO 2017 take 448 MB, most of them for outlines
 _MOST_ELEMENT = 2 << 20  # characters; an outline of a hundred thousand points takes no more
 _PIECE = 1 << 18  # bytes that are read at a time
 _SPACE = re.compile(r"[ \t\n\r]*")
@@ -29,13 +29,13 @@ Keep = Callable[[int, Any], _Read]
 """From the place of an element in its list, and the element, to what is kept of it."""
 
 
-def read_lists(files: Files, name: str, keep: Mapping[str, Keep[Any]]) -> dict[str, list[Any]]:
+def read_lists(file: Path, found: BinaryIO | OSError, keep: Mapping[str, Keep[Any]]) -> dict[str, list[Any]]:
     """Return the lists that an object of JSON holds under some keys, as far as they are there; of two the last.
 
     Parameters
     ----------
-    files, name
-        Of the file.
+    file, found
+        The file, open to be read, or why it is not.
     keep
         For each key what is kept of an element.
 
@@ -44,14 +44,14 @@ def read_lists(files: Files, name: str, keep: Mapping[str, Keep[Any]]) -> dict[s
     DatasetError
         If the file cannot be read, is too large or no such JSON, or an element is too long.
     """
-    file = files.place(name)
     try:
-        with files.open(name, _MOST_BYTES) as stream:
-            return _Reader(file, stream).read(keep)
+        if isinstance(found, OSError):
+            raise found
+        return _Reader(file, found).read(keep)
     except OSError as exc:
         if lost_server(exc):
             raise
-        raise DatasetError(_unreadable(file, exc.strerror or exc)) from exc
+        raise DatasetError(_unreadable(file, exc)) from exc
     except RecursionError as exc:
         raise wrong(file, "JSON that is nested too deeply", "annotations of COCO") from exc
     except ValueError as exc:  # of JSON, or of its text
@@ -65,8 +65,9 @@ def wrong(file: Path, found: str, expected: str) -> DatasetError:
     )
 
 
-def _unreadable(file: Path, why: object) -> str:
-    return f"Cannot read {str(file)!r}: {why}. Expected a file of COCO's annotations. Check it and its permissions."
+def _unreadable(file: Path, exc: OSError) -> str:
+    why = exc.strerror or exc
+    return f"Cannot read {str(file)!r}: {why}. Expected a file of COCO's annotations. {what_to_do(exc)}"
 
 
 class _Reader:

@@ -30,17 +30,21 @@ class Faults:
         Files by what is wrong with an image's annotation, in words that follow "images": its boxes are not taken.
     boxes
         Files by what is wrong with a box, in words that follow "boxes", once for each such box: it is left out.
+    whys
+        What else to say of the first image of a fault, in sentences, by the words of `images`.
     cut
         Files of boxes that were cut at the edges of their images, once for each such box.
     """
 
     images: dict[str, list[str]] = field(default_factory=dict)
     boxes: dict[str, list[str]] = field(default_factory=dict)
+    whys: dict[str, str] = field(default_factory=dict)
     cut: list[str] = field(default_factory=list)
 
-    def of_image(self, what: str, file: str) -> None:
-        """Count an image whose boxes are not taken."""
+    def of_image(self, what: str, file: str, why: str = "") -> None:
+        """Count an image whose boxes are not taken; `why` is said of the first of its fault alone."""
         self.images.setdefault(what, []).append(file)
+        self.whys.setdefault(what, f" {why}".rstrip())
 
     def of_box(self, what: str, file: str) -> None:
         """Count a box that is left out."""
@@ -54,7 +58,8 @@ class Faults:
     def notes(self) -> Iterator[str]:
         """Yield what was found, a sentence each."""
         for what, files in self.images.items():
-            yield f"The boxes of {counted(len(files), 'image')} are left out (images {what}): {named(files)}."
+            n = counted(len(files), "image")
+            yield f"The boxes of {n} are left out (images {what}): {named(files)}.{self.whys[what]}"
         for what, files in self.boxes.items():
             yield f"{counted(len(files), 'box', 'boxes')} left out (boxes {what}): in {named(files)}."
         if self.cut:

@@ -16,7 +16,7 @@ from typing import Any
 from stackbone.cache.errors import DatasetError, lost_server
 from stackbone.extract.datasets.boxes.faults import name_problem
 from stackbone.extract.datasets.boxes.image_paths import inside, within
-from stackbone.extract.datasets.files.files import Files, content_of
+from stackbone.extract.datasets.files.files import Files, content_of, what_to_do
 
 YAMLS = (".yaml", ".yml")
 SPLIT_KEYS = {"train": "train", "val": "validation", "test": "test"}
@@ -135,8 +135,7 @@ def _parse(files: Files, name: str) -> Mapping[str, Any]:
         if lost_server(exc):
             raise
         msg = (
-            f"Cannot read {str(file)!r}: {exc.strerror or exc}. Expected the YAML file of a dataset. Check it and its "
-            "permissions."
+            f"Cannot read {str(file)!r}: {exc.strerror or exc}. Expected the YAML file of a dataset. {what_to_do(exc)}"
         )
         raise DatasetError(msg) from exc
     except RecursionError as exc:

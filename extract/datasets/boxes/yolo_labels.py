@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from stackbone.cache.boxes.image_boxes import ImageBoxes
 from stackbone.extract.datasets.boxes.building import Builder
 from stackbone.extract.datasets.boxes.faults import Faults
+from stackbone.extract.datasets.files.files import WithheldError, what_to_do
 from stackbone.extract.datasets.tables.cells import list_text
 
 _NO_LINE = "with lines that are no class and numbers"
 _UNKNOWN = "with objects of a class that has no name"
 _NO_SHARE = "with numbers that are not shares from 0 to 1"
 _NOT_READ = "whose files of labels cannot be read"
+_WITHHELD = "whose files of labels are not taken out of their archive"
 _TWICE = "that are annotated twice"
 
 MOST_BYTES = 16 << 20
@@ -65,10 +67,11 @@ def read_labels(
         Whether key points follow each box.
     """
     builder = Builder(name, faults)
-    if isinstance(found, OSError) and not isinstance(found, FileNotFoundError):
-        builder.fail(_NOT_READ)
+    if isinstance(found, OSError):
+        why = f"Cannot read {name!r}: {found.strerror or found}. {what_to_do(found)}"
+        builder.fail(_WITHHELD if isinstance(found, WithheldError) else _NOT_READ, why)
         return YoloLabels("", builder.boxes())
-    lines = found.decode("utf-8-sig", "replace").splitlines() if isinstance(found, bytes) else []
+    lines = found.decode("utf-8-sig", "replace").splitlines()
     shown: list[str] = []
     is_certain = True
     lines = [line for each in lines if (line := each.strip())]

@@ -11,7 +11,7 @@ from stackbone.extract.datasets.boxes.faults import named
 from stackbone.extract.datasets.boxes.image_paths import MOST_LISTED_BYTES, find_image, within
 from stackbone.extract.datasets.boxes.yolo_config import YAMLS, YoloConfig, looks_like_yolo, read_config
 from stackbone.extract.datasets.boxes.yolo_labels import MOST_BYTES, looks_like_labels
-from stackbone.extract.datasets.files.files import Files, content_of, names_in
+from stackbone.extract.datasets.files.files import Files, content_of, names_in, what_to_do
 from stackbone.extract.datasets.folders.extensions import is_image_name
 
 _USUAL = ("data.yaml", "data.yml", "dataset.yaml", "dataset.yml")
@@ -45,7 +45,7 @@ def images_of(files: Files, place: str, notes: list[str]) -> Iterator[str]:
         if lost_server(exc):
             raise
         found = str(files.place(place))
-        msg = f"Cannot read {found!r}: {exc.strerror or exc}. Expected a list of images. Check it and its permissions."
+        msg = f"Cannot read {found!r}: {exc.strerror or exc}. Expected a list of images. {what_to_do(exc)}"
         raise DatasetError(msg) from exc
     own, missing = place.rpartition("/")[0], []
     for name in filter(None, map(str.strip, content.decode("utf-8-sig", "surrogateescape").splitlines())):

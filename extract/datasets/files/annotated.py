@@ -9,7 +9,16 @@ from typing import TypeAlias, cast
 from stackbone.extract.datasets.boxes.listed import ListedBoxes
 from stackbone.extract.datasets.files.files import Files
 from stackbone.extract.datasets.files.folder import FolderFiles
-from stackbone.extract.datasets.kind import KINDS, DatasetKind, Entries, Listing, Reading, Request
+from stackbone.extract.datasets.kind import (
+    KINDS,
+    DatasetKind,
+    Entries,
+    Listing,
+    Look,
+    PassedOver,
+    Reading,
+    Request,
+)
 
 ANNOTATIONS = (".xml", ".json", ".yaml", ".yml")
 """Extensions of files that are annotations, or without one of which there are none."""
@@ -17,28 +26,29 @@ ANNOTATIONS = (".xml", ".json", ".yaml", ".yml")
 LABELS_ARE = "The labels of an image are the"
 """Begins a note of each listing whose labels are those of annotated objects."""
 
-Find: TypeAlias = Callable[[Files, str], Reading | None]
-"""Returns how to list files, of which one may have been named (else ``""``); None if they are of another kind."""
+Find: TypeAlias = Callable[[Files, str], Look]
+"""Returns how to list files, of which one may have been named (else ``""``); see `DatasetKind.find`."""
 
 
 def annotated_kind(name: str, what: str, find: Find, place: int) -> DatasetKind:
     """Return the kind of dataset that `find` recognises, wherever its files lie."""
 
-    def look(request: Request) -> Reading | None:
+    def look(request: Request) -> Look:
         path = request.path
         if path is None or request.labels is not None:
             return None
         if os.path.isdir(path):
-            return find(FolderFiles(path), "")
+            return find(FolderFiles(path, request.exclude), "")
         is_told = path.suffix.lower() in ANNOTATIONS and os.path.isfile(path)
-        return find(FolderFiles(path.parent), path.name) if is_told else None
+        return find(FolderFiles(path.parent, request.exclude), path.name) if is_told else None
+
+    def recognises(request: Request) -> bool:
+        return callable(request.once(name, look))
 
     def read(request: Request) -> Listing:
         return cast(Reading, request.once(name, look))(request.columns.label is not None)
 
-    return DatasetKind(
-        name, what, recognises=lambda request: request.once(name, look) is not None, read=read, place=place, find=find
-    )
+    return DatasetKind(name, what, recognises, read, place, find=find)
 
 
 def may_be_annotated(names: Iterable[str]) -> bool:
@@ -46,8 +56,8 @@ def may_be_annotated(names: Iterable[str]) -> bool:
     return any(name.lower().endswith(ANNOTATIONS) for name in names)
 
 
-def find_annotated(files: Files, file: str = "") -> tuple[DatasetKind, Reading] | None:
-    """Return which kind of annotated dataset files are, and how to list them; None if they are none.
+def find_annotated(files: Files, file: str = "") -> tuple[DatasetKind, Reading] | PassedOver | None:
+    """Return which kind of annotated dataset files are, and how to list them; None, or `PassedOver`, if they are none.
 
     Parameters
     ----------
@@ -56,10 +66,14 @@ def find_annotated(files: Files, file: str = "") -> tuple[DatasetKind, Reading] 
     file
         See `Find`.
     """
+    passed: PassedOver | None = None
     for kind in KINDS.values():
-        if kind.find is not None and (found := kind.find(files, file)) is not None:
+        found = kind.find(files, file) if kind.find is not None else None
+        if isinstance(found, PassedOver):
+            passed = passed or found
+        elif found is not None:
             return kind, found
-    return None
+    return passed
 
 
 def as_listing(

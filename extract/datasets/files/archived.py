@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -15,7 +16,7 @@ from stackbone.cache.disk.reading import MOST_IMAGE_BYTES
 from stackbone.cache.errors import ImageError, Malformed, lost_server
 from stackbone.extract.containers.container import Container
 from stackbone.extract.containers.opening import open_container
-from stackbone.extract.datasets.files.files import content_of
+from stackbone.extract.datasets.files.files import WithheldError, too_large
 from stackbone.extract.datasets.files.listed import ListedFiles
 
 _HELD_BYTES = 256 << 20  # of what is wanted in one go: files lie in an archive in another order than they are asked for
@@ -23,11 +24,12 @@ _MOST_BYTES = 4 << 30
 
 
 class Packed(NamedTuple):
-    """Where a file lies: the path of its archive, its name there, and its size in bytes."""
+    """Where a file lies: the path of its archive, its name there, its size in bytes, and why it is not given, if so."""
 
     archive: str
     name: str
     size: int
+    problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -64,9 +66,14 @@ class ArchivedFiles(ListedFiles):
             return self.root / whole
         return self.root / found.archive / whole if found.name.startswith(inner) else self.root / found.archive
 
-    def open(self, path: str, most: int) -> BinaryIO:
-        """Return a file's bytes as a stream."""
-        return io.BytesIO(content_of(self, path, most))
+    def exists(self, path: str) -> bool:
+        """Return whether there is anything, or may be behind a link to a folder."""
+        return super().exists(path) or self._at(path) is not None
+
+    def streams(self, paths: Sequence[str], most: int) -> Iterator[tuple[str, BinaryIO | OSError]]:
+        """Yield files, all bytes of each in memory."""
+        for path, found in self._parts(paths, most, lambda content: content, most):
+            yield path, found if isinstance(found, OSError) else io.BytesIO(found)
 
     def ends(self, paths: Sequence[str], size: int) -> Iterator[tuple[str, bytes | OSError]]:
         """Yield the first and the last bytes of files; each archive is read once."""
@@ -77,24 +84,30 @@ class ArchivedFiles(ListedFiles):
 
         So much is in memory, or one file. What comes after 4 GiB is refused: nobody writes annotations of that size.
         """
-        yield from self._parts(paths, most, lambda content: content, most)
+        yield from self._parts(paths, most, lambda content: content, most, _MOST_BYTES)
 
     def _parts(
-        self, paths: Sequence[str], most: int, part_of: Callable[[bytes], bytes], most_kept: int
+        self,
+        paths: Sequence[str],
+        most: int,
+        part_of: Callable[[bytes], bytes],
+        most_kept: int,
+        most_in_all: float = math.inf,
     ) -> Iterator[tuple[str, bytes | OSError]]:
         """Yield a part of each file, of so many bytes at most, or why not: it has more than `most`, perhaps."""
         together: list[str] = []
         held = in_all = 0
         for path in paths:
-            found = self._found.get(self.prefix + path)
-            size = 0 if found is None or found.size > most else min(found.size, most_kept)
+            found = self._at(path)
+            size = 0 if found is None or found.problem or found.size > most else min(found.size, most_kept)
             in_all += size
-            is_refused = size > 0 and in_all > _MOST_BYTES
+            is_refused = size > 0 and in_all > most_in_all
             if held + size > _HELD_BYTES or is_refused:
                 yield from self._at_once(together, most, part_of)
                 together, held = [], 0
             if is_refused:
-                yield path, OSError(errno.EFBIG, f"is over the limit of {_MOST_BYTES:,} bytes for all such files")
+                why = f"comes after the {most_in_all:,} bytes that are read of such files in one go"
+                yield path, WithheldError(errno.EFBIG, why)
             else:
                 together.append(path)
                 held += size
@@ -106,17 +119,27 @@ class ArchivedFiles(ListedFiles):
         said: dict[str, bytes | OSError] = {}
         wanted: dict[str, dict[str, str]] = {}  # archive to names in it, and the path of each
         for path in paths:
-            found = self._found.get(self.prefix + path)
+            found = self._at(path)
             if found is None:
                 said[path] = FileNotFoundError(errno.ENOENT, "is not there")
+            elif found.problem:
+                said[path] = WithheldError(errno.EIO, found.problem)
             elif found.size > most:
-                said[path] = OSError(errno.EFBIG, f"has {found.size:,} bytes, over the limit of {most:,}")
+                said[path] = too_large(found.size, most)
             else:
                 wanted.setdefault(found.archive, {})[found.name] = path
         for archive, names in wanted.items():
             for name, content in _read(os.path.join(self.root, archive), names):
                 said[names[name]] = part_of(content) if isinstance(content, bytes) else content
         yield from ((path, said[path]) for path in paths)
+
+    def _at(self, path: str) -> Packed | None:
+        """Return where a file lies; of one below what is not given, a link to a folder perhaps, where that does."""
+        whole = self.prefix + path
+        if (found := self._found.get(whole)) is not None:
+            return found
+        above = (self._found.get(whole[:at]) for at, letter in enumerate(whole) if letter == "/")
+        return next((each for each in above if each is not None and each.problem), None)
 
     @property
     def _found(self) -> Mapping[str, Packed]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Protocol, Self
+
+from stackbone.extract.datasets.folders.pruning import Exclusion
 
 
 class Names(NamedTuple):
@@ -29,6 +32,11 @@ class Files(Protocol):
     @property
     def root(self) -> Path:
         """What the paths of a listing are relative to."""
+        ...
+
+    @property
+    def exclude(self) -> Exclusion:
+        """What the user leaves out, by the paths of a listing: annotations are read all the same."""
         ...
 
     @property
@@ -76,8 +84,8 @@ class Files(Protocol):
         """Return an absolute path of this machine relative to the folder; None where it leads elsewhere."""
         ...
 
-    def open(self, path: str, most: int) -> BinaryIO:
-        """Open a file to be read from its start; `OSError` if that fails, or it has more bytes than `most`."""
+    def streams(self, paths: Sequence[str], most: int) -> Iterator[tuple[str, BinaryIO | OSError]]:
+        """Yield files in the order given, each open until the next, or why not: it has more bytes than `most`, say."""
         ...
 
     def ends(self, paths: Sequence[str], size: int) -> Iterator[tuple[str, bytes | OSError]]:
@@ -87,6 +95,31 @@ class Files(Protocol):
     def contents(self, paths: Sequence[str], most: int) -> Iterator[tuple[str, bytes | OSError]]:
         """Yield files in the order given, with all their bytes, or why there are none: more than `most`, perhaps."""
         ...
+
+
+class WithheldError(OSError):
+    """An archive holds a file, which may be sound, and does not give it."""
+
+
+def what_to_do(exc: OSError) -> str:
+    """Return what to do about a file of annotations that could not be read."""
+    if isinstance(exc, WithheldError):
+        return "Unpack the archive, and the others if there are any, and name the folder."
+    if exc.errno == errno.EFBIG:
+        return "Mend it, or take it out of the dataset."
+    if isinstance(exc, PermissionError):
+        return "Give yourself permission to read it."
+    return "Check it, or take it out of the dataset."
+
+
+def too_large(size: int, most: int) -> OSError:
+    """Return why a file of so many bytes is not read."""
+    return OSError(errno.EFBIG, f"has {size:,} bytes, over the limit of {most:,}")
+
+
+def is_excluded(files: Files, path: str) -> bool:
+    """Return whether the user leaves an image out, by its path in a listing."""
+    return bool(files.exclude) and files.exclude.covers_path(files.listed(path))
 
 
 def ends_of(stream: BinaryIO, size: int) -> bytes:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO, Self
 
 from stackbone.cache.disk.reading import open_regular, read_regular
-from stackbone.extract.datasets.files.files import Names, ends_of
+from stackbone.extract.datasets.files.files import Names, ends_of, too_large
 from stackbone.extract.datasets.folders.pruning import Exclusion
 from stackbone.extract.datasets.folders.walking import folders_in_wrappers, is_folder, walk
 
@@ -23,9 +23,12 @@ class FolderFiles:
     ----------
     root
         The folder.
+    exclude
+        See `Files`.
     """
 
     root: Path
+    exclude: Exclusion = field(default_factory=Exclusion)
 
     @property
     def title(self) -> str:
@@ -47,11 +50,11 @@ class FolderFiles:
 
     def below(self, folder: str) -> Self:
         """Return the files below a folder."""
-        return type(self)(self.root / folder)
+        return replace(self, root=self.root / folder)
 
     def in_wrappers(self) -> Iterator[Self]:
         """Yield these, and those in folders that merely wrap others."""
-        yield from map(type(self), folders_in_wrappers(self.root))
+        yield from (replace(self, root=folder) for folder in folders_in_wrappers(self.root))
 
     def names(self, folder: str, is_wanted: Callable[[str], bool]) -> Names:
         """Return the names directly in a folder."""
@@ -89,14 +92,17 @@ class FolderFiles:
         except ValueError:  # another drive of Windows, or a name that no file can have
             return None
 
-    def open(self, path: str, most: int) -> BinaryIO:
-        """Open a regular file."""
-        stream = open_regular(self.root / path)
-        size = os.fstat(stream.fileno()).st_size
-        if size > most:
-            stream.close()
-            raise OSError(errno.EFBIG, f"has {size:,} bytes, over the limit of {most:,}")
-        return stream
+    def streams(self, paths: Sequence[str], most: int) -> Iterator[tuple[str, BinaryIO | OSError]]:
+        """Yield regular files."""
+        for path in paths:
+            try:
+                stream = open_regular(self.root / path)
+            except OSError as exc:
+                yield path, exc
+                continue
+            with stream:
+                size = os.fstat(stream.fileno()).st_size
+                yield path, stream if size <= most else too_large(size, most)
 
     def ends(self, paths: Sequence[str], size: int) -> Iterator[tuple[str, bytes | OSError]]:
         """Yield the first and the last bytes of regular files."""

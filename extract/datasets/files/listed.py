@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 from stackbone.extract.datasets.files.files import Names
 from stackbone.extract.datasets.folders.extensions import is_image_name
+from stackbone.extract.datasets.folders.pruning import Exclusion
 
 Below = dict[str, Names]
 """Folder to the names in it, unsorted."""
@@ -46,7 +47,7 @@ class ListedFiles:
         The paths of all files.
     prefix
         Of the folder that these files are below, with a slash at its end; ``""`` of all.
-    is_whole
+    is_whole, exclude
         See `Files`.
     """
 
@@ -54,6 +55,7 @@ class ListedFiles:
     there: Collection[str]
     prefix: str = ""
     is_whole: bool = True
+    exclude: Exclusion = field(default_factory=Exclusion)
 
     def below(self, folder: str) -> Self:
         """Return the files below a folder."""

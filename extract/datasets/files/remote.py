@@ -15,7 +15,7 @@ from stackbone.cache.places.object_path import ObjectPath
 from stackbone.cache.places.opened import side_by_side
 from stackbone.cache.places.place import Place
 from stackbone.extract.containers.opening import open_source
-from stackbone.extract.datasets.files.files import ends_of
+from stackbone.extract.datasets.files.files import ends_of, too_large
 from stackbone.extract.datasets.files.listed import ListedFiles
 from stackbone.extract.datasets.remote.root import remote_root
 
@@ -51,22 +51,26 @@ class RemoteFiles(ListedFiles):
         whole = self._whole(path)
         return remote_root(self.url) / whole if whole else remote_root(self.url)
 
-    def open(self, path: str, most: int) -> BinaryIO:
-        """Open a file, to be read by range."""
-        stream = open_source(os.fspath(self.place(path)))
-        size = stream.seek(0, os.SEEK_END)
-        if size > most:
-            stream.close()
-            raise OSError(errno.EFBIG, f"has {size:,} bytes, over the limit of {most:,}")
-        stream.seek(0)
-        return stream
+    def streams(self, paths: Sequence[str], most: int) -> Iterator[tuple[str, BinaryIO | OSError]]:
+        """Yield files, to be read by range."""
+        for path in paths:
+            try:
+                stream = open_source(os.fspath(self.place(path)))
+                size = stream.seek(0, os.SEEK_END)
+                stream.seek(0)
+            except OSError as exc:
+                if lost_server(exc):
+                    raise
+                yield path, exc
+                continue
+            with stream:
+                yield path, stream if size <= most else too_large(size, most)
 
     def ends(self, paths: Sequence[str], size: int) -> Iterator[tuple[str, bytes | OSError]]:
         """Yield the first and the last bytes of files, read by range."""
-        for path in paths:
+        for path, found in self.streams(paths, MOST_IMAGE_BYTES):
             try:
-                with self.open(path, MOST_IMAGE_BYTES) as stream:
-                    yield path, ends_of(stream, size)
+                yield path, found if isinstance(found, OSError) else ends_of(found, size)
             except OSError as exc:
                 if lost_server(exc):
                     raise

@@ -18,11 +18,12 @@ from stackbone.cache.labels.sets import SETS
 from stackbone.cache.splits import SPLITS, role_of
 from stackbone.cache.text import counted
 from stackbone.extract.datasets.boxes.coco_file import CocoImage, read_coco
+from stackbone.extract.datasets.boxes.coco_json import MOST_BYTES
 from stackbone.extract.datasets.boxes.faults import Faults, named, none_sound
 from stackbone.extract.datasets.boxes.image_paths import find_image, inside
 from stackbone.extract.datasets.boxes.listed import ListedBoxes
 from stackbone.extract.datasets.files.annotated import LABELS_ARE, annotated_kind, as_listing
-from stackbone.extract.datasets.files.files import Files, Names, names_in
+from stackbone.extract.datasets.files.files import Files, Names, is_excluded, names_in
 from stackbone.extract.datasets.folders.extensions import is_image_name
 from stackbone.extract.datasets.kind import Entries, Listing, Reading
 from stackbone.extract.datasets.label_sets import read_sets
@@ -32,7 +33,7 @@ _ANNOTATIONS = "annotations"
 _INSTANCES, _ROBOFLOW = re.compile(r"instances_.*\.json"), re.compile(r".*\.coco\.json")
 _ROBOFLOWS = "_annotations.coco.json"
 _TELLING = re.compile("annot|coco|instance|label", re.IGNORECASE)
-_MOST_LOOKED_INTO = 100  # files whose names say nothing
+_MOST_LOOKED_INTO = 100  # files; of more those whose names tell, and these however many they are
 _PEEKED = 1 << 16  # bytes at each end of a file whose name says nothing
 _LISTS = {"images", "annotations", "categories"}
 _INNER = re.compile(rb'"(file_name|image_id|bbox|segmentation|supercategory)"\s*:')
@@ -60,9 +61,10 @@ def read_images(files: Files, labelled: bool) -> Listing:  # noqa: FBT001 - as o
     cells: dict[str, str] = {}
     boxes: dict[str, ImageBoxes] = {}
     notes = [f"{LABELS_ARE} categories of its annotated objects, each there or not."] if labelled else []
-    for name in annotation_files(files):
-        images, said = read_coco(files, name, faults, labelled=labelled)
-        places, more = _place(files, name, images)
+    folders = _image_folders(files)
+    for name, found in files.streams(annotation_files(files), MOST_BYTES):
+        images, said = read_coco(found, files.place(name), name, faults, labelled=labelled)
+        places, more = _place(files, name, images, folders)
         notes += [*said, *more]
         twice = [path for path in places if path in entries]
         if twice:
@@ -118,9 +120,16 @@ def _order(path: str) -> tuple[int, str]:
     return (SPLITS.index(split) if split in SPLITS else len(SPLITS), path)
 
 
-def _place(files: Files, name: str, images: Sequence[CocoImage]) -> tuple[dict[str, CocoImage], list[str]]:
+def _image_folders(files: Files) -> list[str]:
+    """Return the folders of a dataset in which the images of a split may lie."""
+    return [*_names(files, "").folders, *(f"images/{each}" for each in _names(files, "images").folders)]
+
+
+def _place(
+    files: Files, name: str, images: Sequence[CocoImage], folders: Sequence[str]
+) -> tuple[dict[str, CocoImage], list[str]]:
     """Return the images of a file that are there, by path, and what is to be said of the others."""
-    tiers = _bases(files, name)
+    tiers = _bases(name, folders)
     base = _base_of(files, tiers, images)
     places: dict[str, CocoImage] = {}
     missing: list[str] = []
@@ -164,12 +173,11 @@ def _base_of(files: Files, tiers: Sequence[Sequence[str]], images: Sequence[Coco
     return []
 
 
-def _bases(files: Files, name: str) -> list[list[str]]:
+def _bases(name: str, folders: Sequence[str]) -> list[list[str]]:
     """Return folders in which the images of a file of annotations may lie, the likeliest first, equals together."""
     own, tag = name.rpartition("/")[0], _tag(name)
     split = _split(name, "")
-    there = [*_names(files, "")[1], *(f"images/{each}" for each in _names(files, "images")[1])]
-    alike = [each for each in there if split and _role(each.rpartition("/")[2]) == split]
+    alike = [each for each in folders if split and _role(each.rpartition("/")[2]) == split]
     exact = [tag, f"images/{tag}"] if tag else []
     beside = [own] if own and own.lower() != _ANNOTATIONS else []  # Roboflow's, in the folder of a split
     return [
@@ -201,7 +209,7 @@ def _unnamed(files: Files, entries: Entries) -> Iterator[str]:
     for inner in sorted({path.rpartition("/")[0] for path in entries}):
         prefix = f"{inner}/" if inner else ""
         names = [prefix + each for each in files.names(inner, is_image_name).files]
-        others += [path for path in names if path not in entries]
+        others += [path for path in names if path not in entries and not is_excluded(files, path)]
     if others:
         yield f"{counted(len(others), 'image')} left out that no annotations list: {named(others)}."
 
@@ -227,8 +235,8 @@ def _looks_like_coco(keys: set[str]) -> bool:
 
 
 def _keys_of(files: Files, paths: Sequence[str]) -> Iterator[tuple[str, set[str]]]:
-    """Yield some files, the first ones of too many, with the keys of annotations at their beginnings and ends."""
-    for path, ends in files.ends(paths[:_MOST_LOOKED_INTO], _PEEKED):
+    """Yield some files with the keys of annotations at their beginnings and ends."""
+    for path, ends in files.ends(paths, _PEEKED):
         found = ends if isinstance(ends, bytes) else b""
         yield path, {key.decode() for pattern in (_LIST, _INNER) for key in pattern.findall(found)}
 

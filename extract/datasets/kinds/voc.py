@@ -25,9 +25,9 @@ from stackbone.extract.datasets.boxes.listed import ListedBoxes
 from stackbone.extract.datasets.boxes.voc.objects import MOST_BYTES, NO_BOX, checked, read_annotation
 from stackbone.extract.datasets.boxes.voc.places import Layout, Part, in_folder, is_xml, layout_of, stem_of
 from stackbone.extract.datasets.files.annotated import LABELS_ARE, annotated_kind, as_listing
-from stackbone.extract.datasets.files.files import Files
+from stackbone.extract.datasets.files.files import Files, is_excluded
 from stackbone.extract.datasets.folders.extensions import is_image_name
-from stackbone.extract.datasets.kind import Entries, Listing, Reading
+from stackbone.extract.datasets.kind import Entries, Listing, Look, PassedOver
 from stackbone.extract.datasets.label_sets import read_sets
 from stackbone.extract.datasets.tables.cells import LIST_MARK
 
@@ -82,7 +82,7 @@ def read_voc(files: Files, layout: Layout, labelled: bool) -> Listing:  # noqa: 
     labels = read_sets(cells, LIST_MARK, f"{str(files.place(parts[0].annotations))!r}")
     entries: Entries = {path: (label, splits[path], "") for path, label in zip(file_of, labels, strict=True)}
     boxes = {path: read.boxes[file] for path, file in file_of.items() if file in read.boxes}
-    bare = [stem_of(path) for path, file in file_of.items() if not file]
+    bare = [stem_of(path) for path, file in file_of.items() if not file and not is_excluded(files, path)]
     spare = sorted(map(stem_of, there.keys() - set(stems.values())))
     notes = [*_notes(parts, bare, spare), *left_out, *read.notes]
     listed = ListedBoxes("voc", boxes) if boxes else None
@@ -164,11 +164,14 @@ def _listed(files: Files, folder: str, is_wanted: Callable[[str], bool]) -> list
         raise DatasetError(msg) from exc
 
 
-def _find(files: Files, file: str) -> Reading | None:
+def _find(files: Files, file: str) -> Look:
+    passed: PassedOver | None = None
     for each in () if file else files.in_wrappers():
-        if (layout := layout_of(each)) is not None:
+        layout = layout_of(each)
+        if isinstance(layout, Layout):
             return partial(read_voc, each, layout)
-    return None
+        passed = passed or layout
+    return passed
 
 
 KIND = annotated_kind("voc", "images with annotations in the form of Pascal VOC", _find, place=24)

@@ -3,7 +3,7 @@
 See `datasets.boxes.yolo_config` and `datasets.boxes.yolo_labels`. The labels of ``images/train/a.jpg`` are in
 ``labels/train/a.txt``; those of an image that lies in no folder of that name are beside it. An image without such a
 file shows no object, unless its whole split has none: then nobody annotated it. In an archive that was cut the file may
-be lost, and the image counts as not annotated.
+be lost, and the image counts as not annotated; so it does where the file is there and cannot be read.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from stackbone.extract.datasets.boxes.yolo_config import YAMLS, YoloConfig, look
 from stackbone.extract.datasets.boxes.yolo_labels import MOST_BYTES, read_labels
 from stackbone.extract.datasets.boxes.yolo_places import config_of, images_of, labels_of
 from stackbone.extract.datasets.files.annotated import LABELS_ARE, annotated_kind, as_listing
-from stackbone.extract.datasets.files.files import Files
+from stackbone.extract.datasets.files.files import Files, is_excluded
 from stackbone.extract.datasets.kind import Entries, Listing, Reading
 from stackbone.extract.datasets.label_sets import read_sets
 from stackbone.extract.datasets.tables.cells import LIST_MARK
@@ -86,14 +86,14 @@ def read_yolo(files: Files, file: str, labelled: bool) -> Listing:  # noqa: FBT0
 def _read_split(files: Files, split: str, paths: list[str], config: YoloConfig, faults: Faults, read: _Read) -> None:
     texts = {path: labels_of(path) for path in paths}
     absent = {path for path in paths if not files.exists(texts[path])}
+    gone = [path for path in paths if path in absent and not is_excluded(files, path)]
+    n = counted(len(gone), "image")
     if paths and len(absent) == len(paths):
         read.cells |= dict.fromkeys(paths, "")
-        read.notes.append(
-            f"{counted(len(paths), 'image')} of {split!r} not annotated, since no file of labels is there."
-        )
+        if gone:
+            read.notes.append(f"{n} of {split!r} not annotated, since no file of labels is there.")
         return
-    if absent:
-        n, gone = counted(len(absent), "image"), [path for path in paths if path in absent]
+    if gone:
         taken = (
             "taken to show no object" if files.is_whole else "not annotated, since that may be lost with the archive"
         )

@@ -27,7 +27,7 @@ from stackbone.extract.datasets.folders.extensions import NO_IMAGE, is_image_nam
 from stackbone.extract.datasets.folders.listing import list_found
 from stackbone.extract.datasets.folders.pruning import Exclusion, is_system_file, is_system_folder
 from stackbone.extract.datasets.folders.walking import METADATA, Found, skipped_beside
-from stackbone.extract.datasets.kind import KINDS, DatasetKind, Listing, Request
+from stackbone.extract.datasets.kind import KINDS, DatasetKind, Listing, PassedOver, Request
 from stackbone.extract.datasets.kinds.images import several_sorts_message
 from stackbone.extract.datasets.kinds.table import TABLES
 from stackbone.extract.datasets.remote.root import common_root, remote_root
@@ -151,7 +151,7 @@ def _archives(request: Request) -> Remote:
 def _of_folder(request: Request, url: str, file: str = "") -> Remote:
     """Return what a folder holds, of which a file of annotations may have been named."""
     found, others, excluded = _found(url, request.exclude)
-    if (annotated := _annotated(url, [*others, *excluded, *found.images, *found.tables], file)) is not None:
+    if (annotated := _annotated(request, url, [*others, *excluded, *found.images, *found.tables], file)) is not None:
         return annotated
     if file:
         msg = (
@@ -187,12 +187,14 @@ def _of_folder(request: Request, url: str, file: str = "") -> Remote:
     return Remote(KINDS["folder"], lambda given: _list_folder(given, root, found))
 
 
-def _annotated(url: str, paths: Sequence[str], file: str) -> Remote | None:
+def _annotated(request: Request, url: str, paths: Sequence[str], file: str) -> Remote | None:
     """Return what files below a URL are whose annotations are of a known form; None where they have none."""
     if not may_be_annotated(paths):
         return None
-    found = find_annotated(RemoteFiles(by_folder(paths), frozenset(paths), url=url), file)
-    if found is None:
+    files = RemoteFiles(by_folder(paths), frozenset(paths), exclude=request.exclude, url=url)
+    found = find_annotated(files, file)
+    if found is None or isinstance(found, PassedOver):
+        request.known["annotations"] = found
         return None
     kind, read = found
     return Remote(kind, lambda request: read(request.columns.label is not None))

@@ -7,7 +7,6 @@ is too hard to count, in ``bndbox`` the first and the last column and row of pix
 
 from __future__ import annotations
 
-import errno
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from stackbone.cache.boxes.image_boxes import ImageBoxes
 from stackbone.cache.errors import DatasetError
 from stackbone.extract.datasets.boxes.building import Builder
 from stackbone.extract.datasets.boxes.faults import NO_NUMBER, SWAPPED, Faults
+from stackbone.extract.datasets.files.files import what_to_do
 from stackbone.extract.datasets.tables.cells import list_text
 
 NO_BOX = "with objects that have no box"
@@ -86,7 +86,7 @@ def checked(found: bytes | OSError, file: Path) -> bytes:
     """Return the bytes of a file of Pascal VOC; `DatasetError` if they could not be read."""
     if isinstance(found, OSError):
         why = found.strerror or found
-        msg = f"Cannot read {str(file)!r}: {why}. Expected a file of Pascal VOC. {_what_to_do(found)}"
+        msg = f"Cannot read {str(file)!r}: {why}. Expected a file of Pascal VOC. {what_to_do(found)}"
         raise DatasetError(msg) from found
     return found
 
@@ -100,14 +100,6 @@ def looks_like_annotation(content: bytes) -> bool:
     except (_DocumentTypeError, ElementTree.ParseError, ValueError, LookupError):
         return _BEGINNING.search(content) is not None
     return False
-
-
-def _what_to_do(exc: OSError) -> str:
-    if exc.errno == errno.EFBIG:
-        return "Mend it, or take it out of the dataset."
-    if isinstance(exc, PermissionError):
-        return "Give yourself permission to read it."
-    return "Check it, or take it out of the dataset."
 
 
 def _add(builder: Builder, element: ElementTree.Element, kind: str) -> None:

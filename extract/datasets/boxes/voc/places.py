@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 
 from stackbone.cache.splits import SPLITS, role_of
 from stackbone.extract.datasets.boxes.voc.objects import MOST_BYTES, looks_like_annotation
-from stackbone.extract.datasets.files.files import Files, names_in
+from stackbone.extract.datasets.boxes.voc.passing import passed_over
+from stackbone.extract.datasets.files.files import Files, is_excluded, names_in
 from stackbone.extract.datasets.folders.extensions import is_image_name
+from stackbone.extract.datasets.kind import PassedOver
 
 _IMAGES, _ANNOTATIONS = "JPEGImages", "Annotations"
 _TRIED = 10  # files of a folder that may be annotations: the first may be damaged, or a stray one
@@ -33,29 +35,33 @@ class Layout:
     parts
         One or more.
     left_out
-        Paths of images elsewhere; not looked for beside ``JPEGImages``, where masks of the same images are.
+        Paths of images elsewhere that the user does not exclude; not looked for beside ``JPEGImages``, where masks of
+        the same images are.
     """
 
     parts: Sequence[Part]
     left_out: Sequence[str] = field(default=())
 
 
-def layout_of(files: Files) -> Layout | None:
+def layout_of(files: Files) -> Layout | PassedOver | None:
     """Return where images and annotations lie; None where there are none of these.
 
     ``JPEGImages`` beside ``Annotations`` say it by their names. Elsewhere a few annotations may lie beside folders of
-    classes, whose images would be lost: it takes as many images with an annotation as would be left out.
+    classes, whose images would be lost: it takes as many images with an annotation as would be left out, and else
+    they are passed over. Images that the user leaves out do not count.
     """
     if files.is_folder(_IMAGES) and files.is_folder(_ANNOTATIONS):
         return Layout([Part(_IMAGES, _ANNOTATIONS)])
+    passed: PassedOver | None = None
     for parts in _likely(files):
         annotations = [_annotations_of(files, part) for part in parts]
         tried = [path for each in annotations for path in [*each.values()][:: 1 + len(each) // _TRIED]]
         if _are_annotations(files, tried):
-            left_out = _left_out(files, parts)
-            if len(left_out) <= sum(map(len, annotations)):
+            left_out, n = _left_out(files, parts), sum(map(len, annotations))
+            if len(left_out) <= n:
                 return Layout(parts, left_out)
-    return None
+            passed = passed or passed_over(files, [part.images for part in parts], n, tried[0], left_out)
+    return passed
 
 
 def in_folder(folder: str, name: str) -> str:
@@ -87,19 +93,20 @@ def _likely(files: Files) -> list[list[Part]]:
 
 
 def _annotations_of(files: Files, part: Part) -> dict[str, str]:
-    """Return the images of a part that have a file of an annotation's name, and its path."""
+    """Return the images of a part that count and have a file of an annotation's name, and its path."""
     xmls = {stem_of(name): name for name in names_in(files, part.annotations, is_xml).files}
     names = names_in(files, part.images, is_image_name).files if xmls else []
     return {
         in_folder(part.images, name): in_folder(part.annotations, xmls[stem])
         for name in names
-        if (stem := stem_of(name)) in xmls
+        if (stem := stem_of(name)) in xmls and not is_excluded(files, in_folder(part.images, name))
     }
 
 
 def _left_out(files: Files, parts: Sequence[Part]) -> list[str]:
     folders = {part.images for part in parts}
-    return [path for path in files.images("") if path.rpartition("/")[0] not in folders]
+    elsewhere = (path for path in files.images("") if path.rpartition("/")[0] not in folders)
+    return [path for path in elsewhere if not is_excluded(files, path)]
 
 
 def _are_annotations(files: Files, paths: Sequence[str]) -> bool:

@@ -27,6 +27,7 @@ from stackbone.extract.datasets.files import archived
 from stackbone.extract.datasets.kinds import voc as kinds_voc
 from stackbone.extract.embedding.indexing import index_dataset
 from tests.made.annotated import coco_content, make_coco, make_voc, make_yolo, photo, voc_object, voc_xml
+from tests.made.annotated_places import in_archive, in_memory, places_of
 from tests.made.archives import members_of, write_archive
 from tests.made.caches import on_disk
 from tests.made.lost_streams import lose_after
@@ -174,17 +175,6 @@ def known(index: DatasetIndex, store: FeatureStore) -> Known:
 def indexed(data: str | Path, folder: Path) -> Known:
     store = FeatureStore(folder)
     return known(index_dataset(open_dataset(data, name="d"), store), store)
-
-
-def in_archive(folder: Path, file: Path) -> Path:
-    return write_archive(file, {**members_of(folder), "__MACOSX/._data.yaml": b"\0", ".DS_Store": b"\0"})
-
-
-def in_memory(folder: Path, url: str) -> str:
-    files, path = fsspec.core.url_to_fs(url)
-    for name, content in members_of(folder).items():
-        files.pipe_file(f"{path}/{name}", content)
-    return url
 
 
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.__name__)
@@ -360,12 +350,6 @@ def test_annotations_beside_the_images_of_splits_are_their_labels(tmp_path: Path
     photo(tmp_path / "set" / "valid" / "c.jpg", seed=9)
     notes = open_dataset(tmp_path / "set").notes
     assert notes[1:] == ["1 image without an annotation ('c').", "1 annotation of no image ('b')."]
-
-
-def places_of(folder: Path) -> list[Path | str]:
-    """Return a folder, an archive of it, and itself behind a URL."""
-    archive = in_archive(folder, folder.with_suffix(".zip"))
-    return [folder, archive, in_memory(folder, f"memory://places{folder}")]
 
 
 def test_images_that_no_annotation_tells_of_stay_listed_or_are_counted(tmp_path: Path) -> None:

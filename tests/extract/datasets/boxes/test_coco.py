@@ -15,10 +15,10 @@ from stackbone.cache import DatasetError, FeatureStore
 from stackbone.extract.datasets.boxes import coco_file, coco_json
 from stackbone.extract.datasets.dataset import Dataset, open_dataset
 from stackbone.extract.datasets.files import folder
-from stackbone.extract.datasets.files.folder import FolderFiles
 from stackbone.extract.datasets.folders.walking import folders_in_wrappers
 from stackbone.extract.embedding.indexing import index_dataset
 from tests.made.annotated import coco_content, make_coco, photo
+from tests.made.archives import members_of, write_archive
 
 CLASSES = ("dog", "cat", "cow")
 OBJECTS: dict[str, list[tuple[str, float, float, float, float]] | None] = {
@@ -212,6 +212,36 @@ def test_several_files_are_splits_of_one_dataset(coco: Path) -> None:
         "val2017/c.jpg": "validation",
     }
     assert dataset.labels == ["cat|dog", "|", "cow"]
+
+
+@pytest.mark.parametrize("kind", ["", ".zip", ".tar.gz"])
+@pytest.mark.parametrize(
+    ("file", "images"),
+    [
+        ("annotations/batch_{:03}_labels.json", "images"),
+        ("instances_{:03}.json", "images"),
+        ("{:03}.coco.json", ""),
+        ("train/{:03}.coco.json", "train"),
+    ],
+)
+def test_no_image_is_lost_however_many_files_tell_of_images(tmp_path: Path, file: str, images: str, kind: str) -> None:
+    for number in range(120):
+        photo(tmp_path / "set" / images / f"{number}.jpg", (4, 3), seed=number)
+        made = coco_content({f"{number}.jpg": [("cat", 0, 0, 4, 3)]}, ("cat",), (4, 3))
+        make_coco(tmp_path / "set", made, file.format(number))
+    here = tmp_path / "set"
+    dataset = open_dataset(write_archive(tmp_path / f"set{kind}", members_of(here)) if kind else here)
+    assert (dataset.n, set(dataset.labels), len(boxes(dataset))) == (120, {"cat"}, 120)
+    assert not any("left out" in note for note in dataset.notes)
+
+
+def test_images_that_are_excluded_are_not_told_as_left_out(coco: Path) -> None:
+    for name in ("a_mask.png", "c.jpg"):
+        photo(coco / "train2017" / name)
+    assert told(open_dataset(coco), "left out").startswith("2 images left out that no annotations list")
+    dataset = open_dataset(coco, exclude="*_mask.png")
+    assert told(dataset, "left out") == "1 image left out that no annotations list: 'train2017/c.jpg'."
+    assert (dataset.n, dataset.has_labels) == (2, True)
 
 
 def test_an_image_of_two_files_counts_for_the_first(coco: Path) -> None:
@@ -464,8 +494,9 @@ def test_an_element_that_is_far_too_long_is_refused_with_its_place(coco: Path) -
 def test_what_is_kept_of_a_file_is_what_counts(coco: Path) -> None:
     file = coco / "annotations" / "instances_train2017.json"
     assert json.loads(file.read_text())["annotations"][0]["segmentation"]
-    files, name = FolderFiles(file.parent), file.name
-    read = coco_json.read_lists(files, name, coco_file._kept(file, labelled=True))
+    with file.open("rb") as stream:
+        read = coco_json.read_lists(file, stream, coco_file._kept(file, labelled=True))
     assert read["annotations"][1] == (1, 10, 1, (1.5, 2.25, 8.5, 6.75), False)
     assert read["images"] == [(10, "a.jpg", (40, 30)), (11, "b.jpg", (40, 30))]
-    assert coco_json.read_lists(files, name, coco_file._kept(file, labelled=False)).keys() == {"images"}
+    with file.open("rb") as stream:
+        assert coco_json.read_lists(file, stream, coco_file._kept(file, labelled=False)).keys() == {"images"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from stackbone.extract.datasets.files.archived import ArchivedFiles, Packed
 from stackbone.extract.datasets.files.folder import FolderFiles
 from stackbone.extract.datasets.files.listed import by_folder
 from stackbone.extract.datasets.kinds.coco import annotation_files
-from tests.made.annotated import make_coco, photo
+from tests.made.annotated import coco_content, make_coco, photo
 from tests.made.archives import write_archive
 
 
@@ -45,9 +46,30 @@ def test_files_that_may_be_annotations_are_looked_into_in_one_go(
     assert len(opened) == 1
 
 
-def test_of_files_that_may_be_annotations_a_hundred_are_looked_into(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", [".tar", ".tar.gz", ".zip"])
+def test_annotations_in_many_files_are_read_in_one_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    members = {}
     for number in range(150):
-        make_coco(tmp_path / "set", {"a": 1}, f"{number:03}-labels.json")
+        members[f"images/{number}.jpg"] = b""
+        made = coco_content({f"{number}.jpg": [("cat", 1, 1, 9, 9)]}, ("cat",))
+        members[f"annotations/{number:03}-labels.json"] = json.dumps(made).encode()
+    archive = write_archive(tmp_path / f"set{kind}", members)
+    opened = counted_openings(monkeypatch)
+    assert open_dataset(archive).labels == ["cat"] * 150
+    assert len(opened) == 3  # whether they are such, asked once more for the archive as a whole, and to read them
+
+
+@pytest.mark.parametrize(
+    ("name", "n_files", "n_looks"),
+    [("{:03}-labels.json", 150, 150), ("{:03}.json", 150, 0), ("{:03}.json", 100, 100)],
+)
+def test_of_more_than_a_hundred_files_those_are_looked_into_whose_names_tell(
+    tmp_path: Path, name: str, n_files: int, n_looks: int
+) -> None:
+    for number in range(n_files):
+        make_coco(tmp_path / "set", {"a": 1}, name.format(number))
     asked: list[str] = []
 
     class Counted(FolderFiles):
@@ -56,7 +78,7 @@ def test_of_files_that_may_be_annotations_a_hundred_are_looked_into(tmp_path: Pa
             return super().ends(paths, size)
 
     assert annotation_files(Counted(tmp_path / "set")) == []
-    assert len(asked) == 100
+    assert len(asked) == n_looks
 
 
 def test_files_of_archives_are_held_up_to_a_bound_and_refused_beyond_another(
