@@ -209,7 +209,7 @@ def _lose(run: _WideRun, worker: _Wide, error: Exception) -> None:
         run.tasks.insert(0, task)
         _log.warning("a worker of the cluster ended, and its fit is given to another: %s", run.last_loss)
     if n_losses == _MOST_LOSSES:
-        _log.warning("a node of the cluster is left out, whose workers only end: %s", run.last_loss)
+        _log.warning("a node of the cluster is left out, whose workers only end: %s", printable(run.names[node]))
 
 
 def _end(run: _WideRun, worker: _Wide) -> None:

@@ -20,7 +20,7 @@ def ray(wide_nodes: StandIn) -> StandIn:
 
 GIVEN_ON = "a worker of the cluster ended, and its fit is given to another: host-B: the node died"
 WITHOUT_FIT = "a worker of the cluster ended before it had a fit: host-B: the node died"
-LEFT_OUT = "a node of the cluster is left out, whose workers only end: host-B: the node died"
+LEFT_OUT = "a node of the cluster is left out, whose workers only end: host-B"
 
 
 def of_a(n: int) -> dict[FitKey, str]:
