@@ -164,8 +164,8 @@ def _of_datasets(store: FeatureStore, asked: Asked) -> tuple[Source, Joined, lis
     if not any(indexes[-1].label):
         message = (
             f"the target {asked.target!r} has no labelled image ({len(indexes[-1]):,} listed), and methods are judged "
-            "by images whose labels are known: label some of each class with `stackbone extract DATA --labels FILE.csv`, "
-            f"or let a model of the source answer: `{typed('stackbone', 'stack', '--dataset', asked.source[0])} "
+            "by images whose labels are known: label some of each class with `stackbone extract DATA --labels "
+            f"FILE.csv`, or let a model of the source answer: `{typed('stackbone', 'stack', '--dataset', asked.source[0])} "
             "--save model.stackbone`, then `stackbone predict DATA --model model.stackbone`"
         )
         raise StackError(message)
