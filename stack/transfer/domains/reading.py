@@ -162,11 +162,11 @@ def _of_datasets(store: FeatureStore, asked: Asked) -> tuple[Source, Joined, lis
     check_datasets(asked.source, asked.target, store.dataset_names())
     indexes = [store.dataset(name) for name in (*asked.source, asked.target)]
     if not any(indexes[-1].label):
+        answer = typed("stackbone", "stack", "--dataset", asked.source[0], "--save", "model.stackbone")
         message = (
             f"the target {asked.target!r} has no labelled image ({len(indexes[-1]):,} listed), and methods are judged "
             "by images whose labels are known: label some of each class with `stackbone extract DATA --labels "
-            f"FILE.csv`, or let a model of the source answer: `{typed('stackbone', 'stack', '--dataset', asked.source[0])} "
-            "--save model.stackbone`, then `stackbone predict DATA --model model.stackbone`"
+            f"FILE.csv`, or let a model of the source answer: `{answer}`, then `stackbone predict DATA --model model.stackbone`"
         )
         raise StackError(message)
     for index in indexes:
