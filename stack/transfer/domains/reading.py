@@ -166,7 +166,8 @@ def _of_datasets(store: FeatureStore, asked: Asked) -> tuple[Source, Joined, lis
         message = (
             f"the target {asked.target!r} has no labelled image ({len(indexes[-1]):,} listed), and methods are judged "
             "by images whose labels are known: label some of each class with `stackbone extract DATA --labels "
-            f"FILE.csv`, or let a model of the source answer: `{answer}`, then `stackbone predict DATA --model model.stackbone`"
+            f"FILE.csv`, or let a model of the source answer: `{answer}`, then `stackbone predict DATA --model "
+            "model.stackbone`"
         )
         raise StackError(message)
     for index in indexes:
