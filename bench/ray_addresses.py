@@ -141,7 +141,8 @@ def measure(folder: Path, n: int) -> Found:
     until = time.monotonic() + _MOST_SECONDS
     photos, cache, expected = folder / "photos", folder / "features", folder / "expected"
     make_photos(photos, n)
-    subprocess.run(command(photos, expected), cwd=ROOT, capture_output=True, check=True, timeout=_MOST_SECONDS)
+    left = until - time.monotonic()
+    subprocess.run(command(photos, expected), cwd=ROOT, capture_output=True, check=True, timeout=left)
     make_switch()
     start_ray((), HEAD, until, "--head", "--port", str(PORT), "--num-cpus", "0", "--include-dashboard", "false")
     machines = [start_machine(number, address) for number, address in enumerate(NODES)]
@@ -158,7 +159,8 @@ def measure(folder: Path, n: int) -> Found:
     late.daemon = True
     late.start()
     noticed: list[float] = []
-    listening = threading.Thread(target=_listen, args=(extracting, noticed))
+    # What the program started may hold its standard error after it ended: nobody waits for that.
+    listening = threading.Thread(target=_listen, args=(extracting, noticed), daemon=True)
     listening.start()
     while not [*cache.glob("*/part-*.h5")] and extracting.poll() is None:
         time.sleep(0.05)

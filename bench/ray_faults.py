@@ -36,6 +36,8 @@ N_IMAGES = 160
 WORKER_TIMEOUT = 10.0  # no worker is ended that is only slow where a machine is busy
 _BUSY_SECONDS = 0.8  # in which most runs end, once a worker has begun
 _GONE_SECONDS = 30.0  # after which no worker of a trial may be left
+_NODES = (sys.executable, "-m", "tests.made.ray_nodes")
+_END_SECONDS = 30.0  # for the nodes to end by themselves
 _MOST_SECONDS = 120.0  # for a cluster or a node to start, or a head's first worker
 _OWN = {  # what workers do to themselves
     "sleep": "worker sleeps for ever",
@@ -125,21 +127,32 @@ def _cluster() -> Iterator[_Cluster]:
     """Start a head and two nodes of a core each, connect this process, and end all of it."""
     path = os.pathsep.join([str(HERE), *filter(None, [os.environ.get("PYTHONPATH")])])
     environment = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": path}
-    command = [sys.executable, "-m", "tests.made.ray_nodes"]
     with subprocess.Popen(
-        command,
+        _NODES,
         cwd=HERE.parent,
         env=environment,
         text=True,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
+        start_new_session=True,
     ) as process:
         assert process.stdin
-        with process.stdin:  # which ends the nodes when it closes
-            address = _answer(process)
-            with joined(address):
-                yield _Cluster(process, address)
+        try:
+            with process.stdin:  # which ends the nodes when it closes
+                address = _answer(process)
+                with joined(address):
+                    yield _Cluster(process, address)
+        finally:
+            _end(process)
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """Wait until the nodes have ended, and end those that hang."""
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(_END_SECONDS)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 class _Told(logging.Handler):

@@ -136,10 +136,18 @@ def try_method(method: Method, domains: dict[str, Domains], test: dict[str, Any]
 
 
 def compare(figures: dict[str, Any]) -> None:
-    """Add to one setting the means over the seeds of all methods, the best baseline and differences from it."""
+    """Add to one setting the means over the seeds of all methods, the best baseline and differences from it.
+
+    A method that fits in no seed that the others share is left out.
+    """
     methods, sizes = figures["methods"], figures["sizes"]
-    shared = sorted(set.intersection(*(set(each["by seed"]) for each in methods.values())), key=int)
-    n, by_seed = len(shared), {name: [each["by seed"][seed] for seed in shared] for name, each in methods.items()}
+    shared = shared_seeds(methods)
+    by_seed = {
+        name: [each["by seed"][seed] for seed in shared]
+        for name, each in methods.items()
+        if {*shared} <= {*each["by seed"]}
+    }
+    n = len(shared)
     best = max((name for name in BASELINES if name in by_seed), key=lambda name: np.mean(by_seed[name]))
     effect = None
     if n > 1 and {"pooled", "target-only"} <= by_seed.keys():
@@ -151,9 +159,22 @@ def compare(figures: dict[str, Any]) -> None:
         "proxy A-distance": float(np.mean(list(figures["gaps"].values()))),
     }
     for name, each in methods.items():
-        each["accuracy"] = float(np.mean(by_seed[name]))
         each["seconds"] = float(np.median(list(each["seconds by seed"].values())))
-        each["difference"] = paired_difference(by_seed[name], by_seed[best], *sizes).to_dict() if n > 1 else None
+        each["accuracy"] = float(np.mean(by_seed[name])) if name in by_seed else None
+        is_told = n > 1 and name in by_seed
+        each["difference"] = paired_difference(by_seed[name], by_seed[best], *sizes).to_dict() if is_told else None
+
+
+def shared_seeds(methods: dict[str, Any]) -> list[str]:
+    """Return the seeds that methods are compared on: those of all, but of methods that would leave none.
+
+    Baselines come first, then methods of many seeds.
+    """
+    in_turn = sorted(methods, key=lambda name: (name not in BASELINES, -len(methods[name]["by seed"])))
+    shared = set(methods[in_turn[0]]["by seed"])
+    for name in in_turn[1:]:
+        shared = shared & {*methods[name]["by seed"]} or shared
+    return sorted(shared, key=int)
 
 
 def set_up_of(options: argparse.Namespace) -> dict[str, Any]:
@@ -199,7 +220,7 @@ def read_figures(file: Path | None, set_up: dict[str, Any]) -> dict[str, Any]:
 
 def cell(found: dict[str, Any] | None) -> str:
     """Return what a table says of one method in one setting."""
-    if found is None:
+    if found is None or found["accuracy"] is None:
         return ""
     said = f"{100 * found['accuracy']:.1f}"
     difference = found["difference"]

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stackbone.cache.errors import UsageError
-from stackbone.cache.labels.numbers import NUMBERS
-from stackbone.cache.labels.sets import SETS
 from stackbone.cache.text import counted, typed
 from stackbone.commands.shared import endings
 from stackbone.commands.shared.console import as_given, err, out, print_json
@@ -28,7 +26,6 @@ if TYPE_CHECKING:
 
 _SHOWN = 10
 _COLUMNS = ["path", "label", "was"]
-_TASKS = {SETS: "multilabel", NUMBERS: "multitarget"}  # of the forms of labels that one task alone is for
 
 
 @grouped
@@ -64,6 +61,7 @@ def command(
 ) -> None:
     from stackbone.cache import FeatureStore
     from stackbone.extract.relabelling.relabel import relabel
+    from stackbone.stack.tasks.label_form import words_for
 
     if (fixes is not None) + show + undo != 1:
         found = "nothing" if fixes is None and not (show or undo) else "several of them"
@@ -90,8 +88,7 @@ def command(
         if as_json:
             print_json(done.to_dict())
         else:
-            task = _TASKS.get(store.dataset(dataset).label_form)
-            _print(done, as_given(context, "cache", "dataset"), ["--task", task] if task else [])
+            _print(done, as_given(context, "cache", "dataset"), words_for(store.dataset(dataset).label_form))
         columns = done.columns()
     with endings.Outputs() as outputs:
         rows.write(columns, outputs, dict.fromkeys(_COLUMNS, str))

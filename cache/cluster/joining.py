@@ -76,12 +76,12 @@ def joined(address: str, *, object_store_bytes: int | None = None) -> Iterator[A
         If the cluster does not answer within ten seconds, has another version of Ray or Python, or none can be started.
     """
     check_ray(address)
-    if "ray" in sys.modules and importlib.import_module("ray").is_initialized():  # by the caller
+    if _is_joined():
         yield importlib.import_module("ray")
         return
     with ExitStack() as stack:
         stack.enter_context(own_environment())
-        place = _own_place() if address == AUTO else None if address == LOCAL else address
+        place = _place_of(address)
         if place is None:
             place = stack.enter_context(_started(object_store_bytes))
         else:
@@ -98,6 +98,21 @@ def joined(address: str, *, object_store_bytes: int | None = None) -> Iterator[A
                 raise ClusterError(message) from exc
         stack.callback(ray.shutdown)
         yield ray
+
+
+def starts_own(address: str) -> bool:
+    """Return whether `joined` would start a cluster of this machine alone for an address, rather than find one."""
+    return not _is_joined() and _place_of(address) is None
+
+
+def _is_joined() -> bool:
+    """Return whether the caller joined a cluster before."""
+    return "ray" in sys.modules and bool(importlib.import_module("ray").is_initialized())
+
+
+def _place_of(address: str) -> str | None:
+    """Return where the cluster of an address is; None if one is to be started."""
+    return _own_place() if address == AUTO else None if address == LOCAL else address
 
 
 def _own_place() -> str | None:

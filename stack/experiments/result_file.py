@@ -19,22 +19,26 @@ WROTE = "`stackbone stack --result FILE`"
 IMAGES = "images"
 """Key of what a result tells of single images; results of versions before it was known lack it."""
 
+N_TESTED = "n_tested"
+"""Key of how many images each fold tested, those of all repeats; results of versions before it was known lack it."""
+
 _MOST_BYTES = 1 << 30
 
 
 def write_result(experiment: Experiment, file: Path) -> None:
     """Write `Experiment.to_dict` to a file, whole or not at all.
 
-    Beside these numbers it holds what the model said of each tested image, see `ImageAnswers`. Its ``format`` is
-    ``stackbone-result``; ``format_version`` grows with any change that a reader must know of.
-    A number that is not finite is null.
+    Beside these numbers it holds how many images each fold tested, and what the model said of each tested image, see
+    `ImageAnswers`. Its ``format`` is ``stackbone-result``; ``format_version`` grows with any change that a reader must
+    know of. A number that is not finite is null.
 
     Raises
     ------
     CacheError
         If the file cannot be written.
     """
-    content = {**experiment.to_dict(), IMAGES: image_answers(experiment).to_dict()}
+    tested = [len(fold.test) for fold in experiment.folds]
+    content = {**experiment.to_dict(), N_TESTED: tested, IMAGES: image_answers(experiment).to_dict()}
     write_output(file, to_json(content, indent=2).encode() + b"\n")
 
 

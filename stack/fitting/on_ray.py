@@ -18,7 +18,7 @@ from joblib.parallel import get_active_backend
 
 from stackbone.cache.cluster.causes import cause_of
 from stackbone.cache.cluster.code import bring_code
-from stackbone.cache.cluster.joining import joined
+from stackbone.cache.cluster.joining import joined, starts_own
 from stackbone.cache.errors import ClusterError
 from stackbone.cache.text import counted, typed
 from stackbone.stack.fitting.fit_warnings import fitting
@@ -43,10 +43,11 @@ def fits_on_ray(address: str) -> Iterator[None]:
     ClusterError
         Also if no node of the cluster has a core.
     """
+    is_own = starts_own(address)
     with joined(address) as ray:
         if ray.cluster_resources().get("CPU", 0) < 1:
             raise ClusterError(_no_cores_message(address, sum(bool(each["Alive"]) for each in ray.nodes())))
-        joblib.register_parallel_backend(_BACKEND, _backend())
+        joblib.register_parallel_backend(_BACKEND, _backend(is_own=is_own))
         with joblib.parallel_config(_BACKEND, n_jobs=-1):
             yield
 
@@ -56,11 +57,14 @@ def is_on_ray() -> bool:
     return type(get_active_backend()[0]).__name__ == _NAME
 
 
-def _backend() -> type[Any]:
-    """Return joblib's backend of Ray, which hands over what is done while the rest runs."""
+def _backend(*, is_own: bool) -> type[Any]:
+    """Return joblib's backend of Ray, which hands over what is done while the rest runs.
+
+    It knows whether the cluster `is_own`, started for this run alone: nobody else can change how it is started.
+    """
     from ray.util.joblib.ray_backend import RayBackend
 
-    return type(_NAME, (RayBackend,), {"supports_return_generator": True})
+    return type(_NAME, (RayBackend,), {"supports_return_generator": True, "is_own": is_own})
 
 
 def run_on_ray(
@@ -93,7 +97,21 @@ def run_on_ray(
 def packed_fits(
     fits: Mapping[FitKey, Callable[[], Outcome]],
 ) -> tuple[list[tuple[bytes, list[Any]]], dict[FitKey, Callable[[], Outcome]]]:
-    """Return fits as they go over, and those that cannot, which a warning names."""
+    """Pack fits for the cluster, and hand it the arrays that they have in common; a warning names those that cannot go.
+
+    Returns
+    -------
+    tasks
+        Of each fit that can leave this process, in their order, what `remote_call` takes: its bytes, and where the
+        cluster keeps its arrays.
+    here
+        The other fits, by their keys.
+
+    Raises
+    ------
+    ray.exceptions.RayError
+        If the cluster is gone, or cannot hold the arrays; see `translated`.
+    """
     shared = SharedArrays(loaded_ray())
     tasks, here, reason = list[Any](), dict[FitKey, Callable[[], Outcome]](), ""
     for key, fit in fits.items():
@@ -108,7 +126,25 @@ def packed_fits(
 
 
 def opened(answer: bytes | str) -> tuple[FitKey, Any, list[str]]:
-    """Return what became of a fit; say here what it was warned of, and raise its error."""
+    """Return what became of a fit, and say here what it was warned of.
+
+    Parameters
+    ----------
+    answer
+        What `remote_call` gave.
+
+    Returns
+    -------
+    key, outcome, said
+        The fit's key, what it returned, and the texts of its warnings.
+
+    Raises
+    ------
+    ClusterError
+        If its machine cannot run this code.
+    Exception
+        What the fit itself raised.
+    """
     if isinstance(answer, str):
         raise ClusterError(_gone_message(answer))
     key, outcome, said, error = pickle.loads(answer)
@@ -122,12 +158,19 @@ def opened(answer: bytes | str) -> tuple[FitKey, Any, list[str]]:
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Raise errors of Ray as `ClusterError`."""
+    """Let what is done with a cluster meanwhile raise no errors of Ray.
+
+    Raises
+    ------
+    ClusterError
+        In place of each of them: that the cluster is full, or that it is gone.
+    """
     exceptions = loaded_ray().exceptions
+    is_own = getattr(get_active_backend()[0], "is_own", False)
     try:
         yield
     except exceptions.ObjectStoreFullError as exc:
-        raise ClusterError(_full_message(cause_of(exc))) from exc
+        raise ClusterError(_full_message(cause_of(exc), is_own=is_own)) from exc
     except exceptions.RayError as exc:
         raise ClusterError(_gone_message(cause_of(exc))) from exc
 
@@ -144,11 +187,11 @@ def _no_cores_message(address: str, n_nodes: int) -> str:
     )
 
 
-def _full_message(reason: str) -> str:
+def _full_message(reason: str, *, is_own: bool) -> str:
+    more = "Start the cluster's nodes with more room (`ray start --object-store-memory BYTES`), or leave --ray out"
     return (
         f"the Ray cluster could not take the features: {reason}. Each node's object store is to hold those that a "
-        "group of fits has in common. Start the cluster's nodes with more room (`ray start "
-        "--object-store-memory BYTES`), or leave --ray out. Scores that were computed are kept"
+        f"group of fits has in common. {'Leave --ray out' if is_own else more}. Scores that were computed are kept"
     )
 
 
@@ -160,7 +203,14 @@ def _gone_message(reason: str) -> str:
 
 
 def remote_call(n_threads: int) -> Callable[[bytes, list[Any]], bytes | str]:
-    """Return what runs a packed fit where it is called, on so many cores, or says why that machine cannot."""
+    """Return what runs a packed fit on the machine where it is called, on so many cores; it goes over by value.
+
+    Returns
+    -------
+    call
+        Takes a task of `packed_fits`, and returns for `opened` what became of the fit, its error included, pickled; or
+        a text that says why that machine cannot run this code.
+    """
     install = bring_code()
 
     def call(packed: bytes, arrays: list[Any]) -> bytes | str:

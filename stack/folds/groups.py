@@ -7,6 +7,7 @@ reason for belonging together into one group id per row, which the folds then ke
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,6 +79,7 @@ def near_duplicates(
     blocks: Mapping[str, NDArray[np.float32]],
     threshold: float,
     *,
+    known: int = 0,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> NDArray[np.int64]:
     """Find the images that look the same to every backbone: crops, re-encodings, frames of one burst.
@@ -97,6 +99,8 @@ def near_duplicates(
         Backbone name to its ``(n_images, dim)`` finite features; the same rows in every block.
     threshold : float
         Least cosine, above 0 and at most 1; reached within `ROUNDING`.
+    known : int
+        So many rows, the first, are compared with all later ones and not with each other.
     progress : callable, optional
         Called with ("comparing", tiles done, tiles in all), first with none done.
 
@@ -116,7 +120,7 @@ def near_duplicates(
     check_threshold(threshold)
     n = _count_rows(blocks)
     group = np.arange(n)
-    for first, second, close in _compare(blocks, list(_upper_tiles(n)), threshold, progress):
+    for first, second, close in _compare(blocks, list(_pair_tiles(n, known)), threshold, progress):
         left, right = np.nonzero(close)
         if len(left):
             # Each row is tied to its group so far: all earlier pairs in n edges.
@@ -162,7 +166,7 @@ def near_known(
     """
     check_threshold(threshold)
     n_all = _count_rows(blocks)
-    tiles = [(mine, theirs) for mine in _tiles(0, n) for theirs in _tiles(n, n_all)]
+    tiles = list(product(_tiles(0, n), _tiles(n, n_all)))
     found = np.full(n, -1)
     for mine, theirs, close in _compare(blocks, tiles, threshold, progress):
         first = np.where(close.any(axis=1), theirs.start + close.argmax(axis=1), -1)
@@ -174,9 +178,10 @@ def _tiles(start: int, stop: int) -> list[slice]:
     return [slice(i, min(i + TILE_ROWS, stop)) for i in range(start, stop, TILE_ROWS)]
 
 
-def _upper_tiles(n: int) -> Iterator[tuple[slice, slice]]:
-    """List the tiles that hold each pair of rows once; those on the diagonal hold theirs twice."""
-    tiles = _tiles(0, n)
+def _pair_tiles(n: int, known: int) -> Iterator[tuple[slice, slice]]:
+    """List the tiles that hold each pair of rows once, but of two known; those on the diagonal hold theirs twice."""
+    tiles = _tiles(known, n)
+    yield from product(_tiles(0, known), tiles)
     for place, first in enumerate(tiles):
         for second in tiles[place:]:
             yield first, second

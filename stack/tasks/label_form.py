@@ -36,7 +36,7 @@ def check_label_form(task: str, form: str, index: DatasetIndex) -> None:
         slip = _other_number(index) if form == SETS else ""
         message = (
             f"an image of the dataset {index.name!r} {FORMS[index.label_form]}, and {task} predicts "
-            f"{_PREDICTED[form]}: add --task {typed(_TASKS[index.label_form])}{slip}"
+            f"{_PREDICTED[form]}: add {typed(*words_for(index.label_form))}{slip}"
         )
         raise UsageError(message)
     if form == NUMBERS:
@@ -51,6 +51,11 @@ def check_label_form(task: str, form: str, index: DatasetIndex) -> None:
         f"{_separated(index)}"
     )
     raise UsageError(message)
+
+
+def words_for(form: str) -> list[str]:
+    """Return what to type for `stack` to read labels of a form: ``--task`` and its name, nothing where it need not."""
+    return ["--task", _TASKS[form]] if form in _TASKS else []
 
 
 def check_comparable(model_form: str, dataset: str, form: str, *, is_needed: bool = False) -> None:

@@ -14,11 +14,10 @@ from stackbone.cache.text import counted, typed
 from stackbone.stack.divisions.division import Division, choose_plan
 from stackbone.stack.divisions.named_split import find_split
 from stackbone.stack.folds.dealing import DEALINGS
-from stackbone.stack.transfer.domains.pair import match_domains
-from stackbone.stack.transfer.domains.parts import FoldPart, divide_target, labels_shown
+from stackbone.stack.transfer.domains.divided import divide_domains
+from stackbone.stack.transfer.domains.parts import FoldPart, labels_shown
 from stackbone.stack.transfer.domains.reading import TASK, Asked, read_domains
 from stackbone.stack.transfer.domains.settings import Setting, parse_settings
-from stackbone.stack.transfer.domains.unlabelled import with_unlabelled
 from stackbone.stack.transfer.evaluation.comparing import Scoring
 from stackbone.stack.transfer.evaluation.evaluate import evaluate_methods
 from stackbone.stack.transfer.evaluation.sources import not_judged, weigh_sources
@@ -123,10 +122,7 @@ def run_transfer(
         group_by=group_by,
     )
     read, joined, notes = read_domains(store, asked)
-    pair = match_domains(
-        read, joined, target_name=target, group_by=group_by, near=near_duplicates, split=split, progress=progress
-    )
-    pair, parts = divide_target(with_unlabelled(pair, asked, near_duplicates, progress), division)
+    pair, parts = divide_domains(read, joined, asked, division, progress)
     scoring = Scoring(pair, parts, seed, split is not None)
     scores, warnings = evaluate_methods(scoring, settings, chosen, n_jobs=n_jobs, progress=progress)
     scores, of_sources = weigh_sources(scoring, scores, n_jobs=n_jobs, progress=progress)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from transfer import arguments_of, compare, read_figures, set_up_of
+from transfer import arguments_of, cell, compare, read_figures, set_up_of
 
 import machine
 from stackbone.cache import StackError
@@ -65,6 +65,29 @@ def test_methods_are_compared_on_the_seeds_that_all_have() -> None:
     assert figures["seeds"] == 2
     assert methods["source-only"]["accuracy"] == pytest.approx(0.55)
     assert methods["coral"]["difference"]["mean"] == pytest.approx(0.15)
+
+
+@pytest.mark.parametrize(
+    ("seeds", "kept"),
+    [
+        ({"source-only": "012", "coral": "12", "kmm": "0"}, ["source-only", "coral"]),
+        ({"source-only": "12", "target-only": "12", "kmm": "0"}, ["source-only", "target-only"]),
+        ({"kmm": "0", "coral": "1", "source-only": "01"}, ["kmm", "source-only"]),
+    ],
+)
+def test_a_method_without_a_seed_in_common_is_left_out(tmp_path: Path, seeds: dict[str, str], kept: list[str]) -> None:
+    methods: dict[str, Any] = {
+        name: {"by seed": {seed: 0.5 + int(seed) / 10 for seed in own}, "seconds by seed": dict.fromkeys(own, 1.0)}
+        for name, own in seeds.items()
+    }
+    figures: dict[str, Any] = {"methods": methods, "sizes": (20, 10), "gaps": dict.fromkeys("012", 1.0)}
+    compare(figures)
+    assert [name for name, each in methods.items() if each["accuracy"] is not None] == kept
+    assert figures["seeds"] == min(len(seeds[name]) for name in kept)
+    assert [each["seconds"] for each in methods.values()] == [1.0] * len(methods)
+    assert {name for name, each in methods.items() if cell(each)} == set(kept)
+    machine.write_figures("Transfer methods", figures, tmp_path / "figures.json")
+    assert "NaN" not in (tmp_path / "figures.json").read_text()
 
 
 def test_figures_are_whole_where_writing_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

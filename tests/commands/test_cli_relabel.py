@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from stackbone.cache import FeatureStore
+from stackbone.cache.labels.numbers import NUMBERS
+from stackbone.cache.labels.sets import SETS
 from tests.conftest import InProcess, MakeCache
 
 LABELS = ["cat", "dog", "emu"] * 12
@@ -58,6 +60,30 @@ def test_list_and_undo(fixes: Path, store: FeatureStore, tmp_path: Path, in_proc
     assert store.dataset().label == LABELS
     assert "photos: no label is corrected" in in_process("relabel", "--list", cwd=tmp_path).stdout
     assert in_process("relabel", "--undo", cwd=tmp_path).returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("form", "labels", "right", "task"),
+    [
+        ("", ("cat", "dog"), "dog", ""),
+        (SETS, ("cat", "cat|dog"), "dog", "--task multilabel "),
+        (NUMBERS, ("length=1|width=2", "length=3|width=4"), "length=5|width=6", "--task multitarget "),
+    ],
+)
+def test_what_uses_the_new_labels_names_their_task(
+    store: FeatureStore,
+    tmp_path: Path,
+    in_process: InProcess,
+    form: str,
+    labels: tuple[str, str],
+    right: str,
+    task: str,
+) -> None:
+    index = store.dataset()
+    store.write_dataset(replace(index, label=[labels[row % 2] for row in range(len(index))], label_form=form))
+    (tmp_path / "fixes.csv").write_text(f"path,label\n{index.path[0]},{right}\n")
+    done = in_process("relabel", "fixes.csv", cwd=tmp_path)
+    assert f"`stackbone stack {task}".rstrip() in done.stderr, done.stderr
 
 
 def test_what_takes_corrections_back_names_the_same_dataset(

@@ -198,6 +198,7 @@ def _take_in(run: ClusterRun, hand: Hand) -> None:
         raise answer.error
     hand.images_per_s = len(hand.piece) / max(1e-3, time.monotonic() - hand.began)
     run.deaths.pop(hand.node, None)
+    run.early_deaths.pop(hand.node, None)
     run.work.finish(hand.piece)
     hand.piece, hand.n_seen = None, 0
 

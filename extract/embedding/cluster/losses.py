@@ -10,7 +10,7 @@ from stackbone.cache.text import counted
 from stackbone.extract.embedding.cluster.state import ClusterRun, Hand
 from stackbone.extract.embedding.embedder import Failure
 
-_MOST_DEATHS = 3  # of workers of one node that did nothing
+_MOST_DEATHS = 3  # of workers of one node, before they have a piece, and with one
 _MOST_DEATHS_ALONE = 15  # where no other node is left: finding an image that ends workers takes 13 in a row at most
 _log = logging.getLogger(__name__)
 
@@ -23,7 +23,8 @@ def bury(run: ClusterRun, hand: Hand, reason: str, *, is_slow: bool = False) -> 
     """
     _kill(run, hand)
     run.hands.remove(hand)
-    n_deaths = run.deaths[hand.node] = run.deaths.get(hand.node, 0) + 1
+    deaths = run.early_deaths if hand.piece is None else run.deaths
+    n_deaths = deaths[hand.node] = deaths.get(hand.node, 0) + 1
     if hand.piece is None:
         _log.warning("a worker of the cluster ended: %s", reason)
         is_useless = n_deaths >= _MOST_DEATHS

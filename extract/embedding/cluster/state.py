@@ -54,8 +54,9 @@ class ClusterRun:
         The module, connected.
     worker
         What each worker is, pickled.
-    deaths
-        Of a node, workers that ended since one of its workers last finished a piece.
+    deaths, early_deaths
+        Of a node, workers that ended with a piece, and before they had one, since one of its workers last finished a
+        piece.
     left_out
         Nodes that get no workers any more, and why.
     taking
@@ -82,6 +83,7 @@ class ClusterRun:
     remarks: dict[bytes, list[str]]
     hands: list[Hand] = field(default_factory=list)
     deaths: dict[str, int] = field(default_factory=dict)
+    early_deaths: dict[str, int] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
     taking: set[str] = field(default_factory=set)
     ever_taking: set[str] = field(default_factory=set)

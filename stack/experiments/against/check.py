@@ -13,8 +13,8 @@ from stackbone.stack.experiments.against.same_folds import FOLDS, SharedImages, 
 from stackbone.stack.experiments.experiment import Planned
 
 
-def check_against(planned: Planned, earlier: Earlier) -> SharedImages | None:
-    """Return the images that an earlier result and an experiment share; None where the result does not tell its own.
+def check_against(planned: Planned, earlier: Earlier) -> None:
+    """Refuse an experiment that cannot be compared with an earlier result.
 
     Raises
     ------
@@ -45,7 +45,6 @@ def check_against(planned: Planned, earlier: Earlier) -> SharedImages | None:
             "cannot be compared: write a result with --dealing digests before the next change, which moves few images"
         )
         raise StackError(message)
-    return shared
 
 
 def _check_dataset(planned: Planned, earlier: Earlier, shared: SharedImages | None) -> None:

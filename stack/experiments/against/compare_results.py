@@ -20,7 +20,8 @@ from stackbone.stack.experiments.experiment import Experiment
 from stackbone.stack.metrics.compare import Difference, bootstrap_difference, mean_sizes, paired_difference
 from stackbone.stack.metrics.confusion import per_class
 
-_ACCURACY = "accuracy"
+ACCURACY = "accuracy"
+"""The metric by which answers to single images are paired."""
 
 
 def compare_results(experiment: Experiment, earlier: Earlier) -> Change:
@@ -35,7 +36,7 @@ def compare_results(experiment: Experiment, earlier: Earlier) -> Change:
     StackError
         If the two are of different datasets, tasks, metrics or folds: the message says what to type.
     """
-    shared = check_against(experiment, earlier)
+    check_against(experiment, earlier)
     now = {each.model: each.folds for each in experiment.evaluation.results}
     models = []
     for name, folds in now.items():
@@ -43,7 +44,7 @@ def compare_results(experiment: Experiment, earlier: Earlier) -> Change:
         if len(before) == len(folds):
             difference = _difference(experiment, folds, name, earlier)
             models.append(ModelChange(name, float(np.mean(before)), float(np.mean(folds)), difference))
-    if earlier.images is None or shared is None:
+    if earlier.images is None:
         return _by_scores(experiment, earlier, models)
     return _by_images(experiment, earlier, models, earlier.images)
 
@@ -119,7 +120,7 @@ def _by_images(experiment: Experiment, earlier: Earlier, models: list[ModelChang
     if not experiment.truth.has_one_class:
         return Change(**found)
     found["classes"] = _classes(before, now, same, found["images"])
-    if earlier.metric == _ACCURACY and not (shared.is_same and len(experiment.folds) > 1):
+    if earlier.metric == ACCURACY and not (shared.is_same and len(experiment.folds) > 1):
         right, fold_of = np.array(hits, np.bool_).reshape(-1, 2), np.array([now.folds[new] for _, new in same])
         found |= _accuracy(experiment, right, fold_of)
         if not shared.is_same:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 from stackbone.cache import StackError
 from stackbone.stack.experiments.against.image_answers import ImageAnswers
-from stackbone.stack.experiments.result_file import IMAGES, not_a_result, read_result
+from stackbone.stack.experiments.result_file import IMAGES, N_TESTED, not_a_result, read_result
 from stackbone.stack.metrics.metrics import METRICS
 
 _SHOWN = 80  # characters of a name that a message quotes
@@ -34,6 +35,8 @@ class Earlier:
         The one that it is about.
     images : ImageAnswers, optional
         What it tells of single images; None of results of versions that did not.
+    tested_by_fold : list of int, optional
+        How many images each fold tested, as many numbers as scores; None where it does not tell it of every fold.
     """
 
     file: Path
@@ -42,6 +45,7 @@ class Earlier:
     metric: str
     model: str
     images: ImageAnswers | None
+    tested_by_fold: list[int] | None
 
 
 def read_earlier(file: Path) -> Earlier:
@@ -58,9 +62,10 @@ def read_earlier(file: Path) -> Earlier:
         metric, scores = _scores(content.get("results"))
         model = _model(content.get("findings"), scores)
         images = ImageAnswers.from_dict(content[IMAGES]) if IMAGES in content else None
+        tested = _tested_by_fold(content, len(scores[model]), images)
     except ValueError as exc:
         raise StackError(not_a_result(file, str(exc))) from exc
-    return Earlier(file, content, scores, metric, model, images)
+    return Earlier(file, content, scores, metric, model, images, tested)
 
 
 def _check_head(content: Mapping[str, Any]) -> None:
@@ -116,6 +121,21 @@ def _model(findings: object, scores: Mapping[str, list[float]]) -> str:
         )
         raise ValueError(message)
     return model
+
+
+def _tested_by_fold(content: Mapping[str, Any], n_folds: int, images: ImageAnswers | None) -> list[int] | None:
+    """Return how many images each fold tested: as is recorded, else by its images where these tell every fold."""
+    if N_TESTED in content:
+        found = content[N_TESTED]
+        is_whole = isinstance(found, list) and all(type(each) is int and each > 0 for each in found)
+        if not is_whole or len(found) != n_folds:
+            message = (
+                f"its {N_TESTED} is {_quoted(found)}, where {n_folds} numbers from 1 are expected, one for each fold"
+            )
+            raise ValueError(message)
+        return list(found)
+    of_folds = {} if images is None else Counter(images.folds)
+    return [of_folds[fold] for fold in sorted(of_folds)] if len(of_folds) == n_folds else None
 
 
 def _quoted(value: object) -> str:

@@ -114,14 +114,6 @@ def fold_sizes(result: Earlier) -> tuple[int, int] | None:
     return (n_train, n_test) if n_train > 0 and n_test > 0 else None
 
 
-def images_tested(result: Earlier) -> list[int] | None:
-    """Return how many images each fold tested; None where the result does not tell it of every fold."""
-    if result.images is None or int(result.content.get("repeats", 1)) > 1:
-        return None
-    tested = np.unique(result.images.folds, return_counts=True)[1]
-    return tested.tolist() if len(tested) == len(next(iter(result.scores.values()))) else None
-
-
 def fold_gain(
     metric: str,
     now: Sequence[float],

@@ -8,19 +8,19 @@ from typing import Any
 
 from stackbone.cache import StackError
 from stackbone.cache.text import counted, typed
+from stackbone.stack.experiments.against.compare_results import ACCURACY
 from stackbone.stack.experiments.against.earlier import Earlier
 from stackbone.stack.experiments.against.same_folds import (
     differing_options,
     fold_gain,
     fold_sizes,
-    images_tested,
     share_images,
 )
-from stackbone.stack.experiments.result_file import IMAGES
+from stackbone.stack.experiments.result_file import IMAGES, N_TESTED
 from stackbone.stack.metrics.compare import Difference
 
 _NOT_ASKED = frozenset({"format", "format_version", "results", "without", "findings", "warnings", "notes", "chosen"})
-_NOT_ASKED |= {"parts", "few_shots", "near_copies", "left_out", "stackbone", IMAGES}
+_NOT_ASKED |= {"parts", "few_shots", "near_copies", "left_out", "stackbone", IMAGES, N_TESTED}
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,12 +115,19 @@ def lacks_same_folds(first: Compared, second: Compared) -> str | None:
 
 
 def way_to_pair(first: Compared, second: Compared) -> str | None:
-    """Return what pairs two results whose images or labels differ, on the same folds; None where nothing does."""
+    """Return what pairs two results by their images, which scores of folds cannot; None where nothing does.
+
+    By accuracy, of one label an image, `stack.experiments.against.compare_results` holds answers of both against one
+    label each: where images or labels differ, and on a single split. By other metrics it gives no interval there.
+    """
     a, b = first.result, second.result
     if a.images is None or b.images is None or a.content.get("task") != b.content.get("task"):
         return None
+    if first.metric != ACCURACY or second.metric != ACCURACY or differing_options(a.content, b.content):
+        return None
     shared = share_images(a.images, b.images)
-    if differing_options(a.content, b.content) or shared.is_same or not (shared.is_one_dataset and shared.keeps_folds):
+    is_paired = shared.is_same and len(first.scores[first.model]) > 1
+    if is_paired or not (shared.is_one_dataset and shared.keeps_folds):
         return None
     return (
         f"`stack` can: run the command that wrote {second.name} again with `{typed('--against', a.file)}`. It holds "
@@ -153,7 +160,7 @@ def paired_models(first: Compared, second: Compared) -> list[PairedModels]:
     if (why := lacks_same_folds(first, second)) or sizes is None:
         message = f"{first.name} and {second.name} cannot be compared fold by fold: {why}. Compare their means alone"
         raise StackError(message)
-    tested = images_tested(_telling(first, second))
+    tested = first.result.tested_by_fold or second.result.tested_by_fold
     pairs = [(first.model, second.model), *((name, name) for name in first.scores if name in second.scores)]
     return [
         PairedModels(a, b, fold_gain(first.metric, second.scores[b], first.scores[a], sizes, tested=tested))

@@ -46,7 +46,7 @@ class FoldPart:
     unlabelled: Codes = field(default_factory=lambda: np.empty(0, np.int64))
 
 
-def divide_target(pair: DomainPair, division: Division) -> tuple[DomainPair, list[FoldPart]]:
+def divide_target(pair: DomainPair, division: Division, *, advise: bool = True) -> tuple[DomainPair, list[FoldPart]]:
     """Return the pair without what the division leaves out, and its folds.
 
     Parameters
@@ -55,13 +55,15 @@ def divide_target(pair: DomainPair, division: Division) -> tuple[DomainPair, lis
         Matched domains.
     division
         How the target is divided.
+    advise
+        As of `stack.divisions.outer_folds.outer_folds`.
 
     Raises
     ------
     StackError
         If labels, groups or the split do not allow it, or a fold is left without source images of a class.
     """
-    images, divided = outer_folds(pair.target, division)
+    images, divided = outer_folds(pair.target, division, advise=advise)
     pair = _kept(pair, images)
     folds = [_apart(fold, pair) for fold in divided]
     codes, group = pair.target_codes, resolve_groups(pair.target_groups, len(images.rows))
@@ -81,7 +83,7 @@ def divide_target(pair: DomainPair, division: Division) -> tuple[DomainPair, lis
     if n_copies:
         those = counted(n_copies, "target image")
         be = "is" if n_copies == 1 else "are"
-        notes.append(f"{those} outside the tested split {be} left out: near copies of tested images")
+        notes.append(f"{those} outside the tested split {be} left out: {_together(pair)}")
     return replace(pair, notes=notes), parts
 
 
@@ -100,8 +102,8 @@ def _apart(fold: Fold, pair: DomainPair) -> Fold:
     if len(lost):
         names = ", ".join(repr(str(pair.classes[code])) for code in lost)
         message = (
-            f"no target image of {names} is left to learn from: all of them outside the tested split are near copies "
-            "of tested images. Use cross-validation (--cv 3), which keeps near copies together, or add images"
+            f"no target image of {names} is left to learn from: all of them outside the tested split are "
+            f"{_together(pair)}. Use cross-validation (--cv 3), which keeps these together, or add images"
         )
         raise StackError(message)
     return Fold(train, fold.test)
@@ -129,9 +131,9 @@ def _check_source(pair: DomainPair, source: Codes, number: int, n_folds: int) ->
     if len(lost):
         where = f"fold {number + 1} of {n_folds}" if n_folds > 1 else "the test part"
         message = (
-            f"no source image of {', '.join(map(repr, map(str, lost)))} is left for {where}: all of them are near "
-            "copies of tested images, or of one group with them. Add source images that are neither, or take the "
-            "label of these classes away with `stackbone extract DATA --labels FILE.csv`"
+            f"no source image of {', '.join(map(repr, map(str, lost)))} is left for {where}: all of them are "
+            f"{_together(pair)}. Add source images that are neither, or take the label of these classes away with "
+            "`stackbone extract DATA --labels FILE.csv`"
         )
         raise StackError(message)
 
@@ -141,10 +143,13 @@ def _source_notes(pair: DomainPair, parts: Sequence[FoldPart]) -> list[str]:
     if not most:
         return []
     those = counted(most, "source image")
-    return [
-        f"up to {those} a fold {'is' if most == 1 else 'are'} left out of its source: near copies of tested images, or "
-        "of one group with them"
-    ]
+    return [f"up to {those} a fold {'is' if most == 1 else 'are'} left out of its source: {_together(pair)}"]
+
+
+def _together(pair: DomainPair) -> str:
+    """Return how images belong together with tested ones, in words."""
+    or_seen = "" if pair.unlabelled is None else " or an image without a label"
+    return f"near copies of tested images, or joined to them by a group{or_seen}"
 
 
 def labels_shown(part: FoldPart, codes: Codes, setting: Setting) -> Codes:

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stackbone.cache import DatasetIndex, Digests, FeatureStore, StackError, UsageError, as_keys
-from stackbone.cache.choices import nearest
 from stackbone.cache.text import counted, typed
 from stackbone.stack.divisions.further_columns import find_column
 from stackbone.stack.divisions.labelled_images import named_groups
 from stackbone.stack.features.join import Joined, join_features
 from stackbone.stack.tasks.registry import get_task
+from stackbone.stack.transfer.domains.naming import check_datasets, meant
 from stackbone.stack.transfer.domains.shared_features import shared_feature_sets
 from stackbone.stack.transfer.method import Codes, Matrix
 
@@ -159,7 +159,17 @@ def _of_datasets(store: FeatureStore, asked: Asked) -> tuple[Source, Joined, lis
             "Name another --source, or --domain-column COLUMN where the dataset holds both domains"
         )
         raise UsageError(message)
+    check_datasets(asked.source, asked.target, store.dataset_names())
     indexes = [store.dataset(name) for name in (*asked.source, asked.target)]
+    if not any(indexes[-1].label):
+        answer = typed("stackbone", "stack", "--dataset", asked.source[0], "--save", "model.stackbone")
+        message = (
+            f"the target {asked.target!r} has no labelled image ({len(indexes[-1]):,} listed), and methods are judged "
+            "by images whose labels are known: label some of each class with `stackbone extract DATA --labels "
+            f"FILE.csv`, or let a model of the source answer: `{answer}`, then `stackbone predict DATA --model "
+            "model.stackbone`"
+        )
+        raise StackError(message)
     for index in indexes:
         get_task(TASK).check_index(index)
     ids, notes = shared_feature_sets(store, indexes, asked.backbones)
@@ -263,12 +273,10 @@ def _check_values(index: DatasetIndex, column: str, cells: NDArray[np.str_], ask
     values = [str(value) for value in np.unique(cells) if value]
     for option, name in (("--target", asked.target), *(("--source", each) for each in asked.source)):
         if name not in values:
-            near = nearest(name, values)
-            meant = f" The nearest is {near!r}: type {typed(option, near)}." if near else ""
             has = ", ".join(map(repr, values[:_SHOWN])) + (", ..." if len(values) > _SHOWN else "")
             message = (
                 f"{typed(option, name)}: the column {column!r} of the dataset {index.name!r} has no {name!r}; it has "
-                f"{has or 'nothing'}.{meant}"
+                f"{has or 'nothing'}.{meant(option, name, values)}"
             )
             raise UsageError(message)
     if asked.target in asked.source:

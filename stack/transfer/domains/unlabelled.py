@@ -27,6 +27,8 @@ class Unlabelled:
     ----------
     digests : Digests
         ``(n, 32)`` SHA-256 of each image.
+    paths : list of str
+        As the dataset lists them.
     blocks : dict of str to NDArray[np.float32]
         ``(n, dim)`` features by backbone.
     groups : NDArray[np.int64], optional
@@ -34,6 +36,7 @@ class Unlabelled:
     """
 
     digests: Digests
+    paths: list[str]
     blocks: dict[str, Matrix]
     groups: Codes | None
 
@@ -54,7 +57,8 @@ def with_unlabelled(
 
     Images that are byte-identical to a labelled one of either domain, and those of the split that is tested, take no
     part. What belongs together is told once for all folds, so that two labelled images belong together too where one
-    without a label is a near copy of both, or of one group with one and a near copy of the other.
+    without a label is a near copy of both, or of one group with one and a near copy of the other. Whether two labelled
+    ones are near copies of each other is for `stack.transfer.domains.pair.match_domains` to tell.
 
     Parameters
     ----------
@@ -80,9 +84,10 @@ def with_unlabelled(
     found = np.full(n + len(rows), -1)
     if near is not None or n + len(rows) <= MOST_COMPARED:
         both = {name: np.concatenate([target.blocks[name], blocks[name]]) for name in target.names}
-        found = near_duplicates(both, near or SAME_PICTURE, progress=progress)
+        found = near_duplicates(both, near or SAME_PICTURE, known=n, progress=progress)
     together = _together(pair, rows, named_groups(index, asked.group_by), found)
-    unlabelled = Unlabelled(digests, blocks, None if together is None else together[len(pair.source) + n :])
+    groups = None if together is None else together[len(pair.source) + n :]
+    unlabelled = Unlabelled(digests, [index.path[row] for row in rows], blocks, groups)
     if together is not None:
         pair = _grouped(pair, together[: len(pair.source) + n], is_split=asked.split is not None)
     left_out = {**target.left_out, "unlabelled": max(0, target.left_out["unlabelled"] - len(rows))}
@@ -110,7 +115,7 @@ def _together(pair: DomainPair, rows: Codes, names: NDArray[np.str_], near: Code
     names
         ``(n_listed,)`` name of each listed image's group, empty for none.
     near
-        ``(n_target + n,)`` near copies have one number, -1 for an image without any.
+        ``(n_target + n,)`` near copies have one number, by pairs of which one has no label; -1 for an image in no pair.
     """
     source, target = pair.source, pair.target
     listed, of_source = np.concatenate([target.rows, rows]), np.full(len(source), -1)

@@ -144,7 +144,6 @@ def _scored(scoring: Scoring, learner: str, answers: Mapping[str, Sequence[Answe
 def _worth(scoring: Scoring, scores: SettingScores, number: int, learnt: Mapping[Sources, Scored | str]) -> SourceWorth:
     source, learner = scoring.pair.source, _learner(scores)
     alone, without = learnt[number,], learnt[_others(range(len(source.names)), number)]
-    why = [each for each in (without, alone) if isinstance(each, str)]
     one = None if isinstance(alone, str) else alone
     others = None if isinstance(without, str) else without
     target = _of_all(scores, TARGET_ONLY) if learner == POOLED and TARGET_ONLY in scores.predictions else None
@@ -156,7 +155,8 @@ def _worth(scoring: Scoring, scores: SettingScores, number: int, learnt: Mapping
         without=None if others is None else others.score,
         alone_gain=None if one is None or target is None else scoring.difference(one, target),
         gain=None if others is None else scoring.difference(_of_all(scores, learner), others),
-        why=why[0] if why else "",
+        why_alone=alone if isinstance(alone, str) else "",
+        why_without=without if isinstance(without, str) else "",
     )
 
 

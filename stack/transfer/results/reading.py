@@ -130,15 +130,17 @@ def _sources(raw: Mapping[str, Any]) -> list[SourceWorth]:
     def parse(each: Mapping[str, Any]) -> SourceWorth:
         by = _text(each["by"])
         check_choice("baseline of the sources", by, [POOLED, SOURCE_ONLY])
+        without, why = _optional(each["without"], _score), _text(each["why"])  # of all others, where these lack
         return SourceWorth(
             source=_text(each["source"]),
             n_images=_whole(each["n_images"]),
             by=by,
             alone=_optional(each["alone"], _score),
-            without=_optional(each["without"], _score),
+            without=without,
             alone_gain=_optional(each["alone_gain"], _difference),
             gain=_optional(each["gain"], _difference),
-            why=_text(each["why"]),
+            why_alone=_text(each.get("why_alone", "" if without is None else why)),
+            why_without=why if without is None else "",
         )
 
     return judged_together(_list(raw, "sources", parse))

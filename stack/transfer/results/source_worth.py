@@ -35,8 +35,9 @@ class SourceWorth:
         By how much `alone` is better than the target's labels alone; None without target labels.
     gain : Difference or None
         By how much all sources are better than all without this one.
-    why : str
-        Why it could not learn of all others, or else of this one; empty where it could of both.
+    why_alone, why_without : str
+        Why it could not learn of this one, and of all others; empty where it could, or an earlier version did not keep
+        it.
     n_compared : int
         How many differences of all sources are judged together: see `judged_together`.
     """
@@ -48,7 +49,8 @@ class SourceWorth:
     without: ModelScore | None
     alone_gain: Difference | None
     gain: Difference | None
-    why: str = ""
+    why_alone: str = ""
+    why_without: str = ""
     n_compared: int = 1
 
     @property
@@ -96,7 +98,8 @@ class SourceWorth:
             "without": None if self.without is None else self.without.to_dict(),
             "alone_gain": None if self.alone_gain is None else self.alone_gain.to_dict(),
             "gain": None if self.gain is None else self.gain.to_dict(),
-            "why": self.why,
+            "why": self.why_without or self.why_alone,
+            **({"why_alone": self.why_alone} if self.why_without and self.why_alone else {}),
             "verdict": self.verdict,
         }
 

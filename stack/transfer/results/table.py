@@ -77,12 +77,19 @@ def source_title(scores: SettingScores) -> str:
 
 
 def source_footnotes(scores: SettingScores) -> list[str]:
-    """Return a line on each number that the table of sources lacks, and one on choosing by it where a source hurts."""
+    """Return a line on each accuracy that the table of sources lacks, and one on choosing by it where a source hurts.
+
+    Of a source without an image the verdict tells.
+    """
     notes = []
     for each in scores.sources:
-        if each.why and each.n_images:
-            which = f"without {each.source!r} the others" if each.gain is None else f"{each.source!r} alone"
-            notes.append(f"{which} cannot be learnt from: {each.why}")
+        unlearnt = [
+            (f"{each.source!r} alone", each.alone, each.why_alone),
+            (f"without {each.source!r} the others", each.without, each.why_without),
+        ]
+        for which, score, why in unlearnt if each.n_images else []:
+            if score is None:
+                notes.append(f"{which} cannot be learnt from{f': {why}' if why else ''}")
     if any(each.verdict == HURTS for each in scores.sources):
         notes.append(
             "leaving out a source by this table chooses by the labels of tested images, which flatters the scores "

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -85,6 +85,19 @@ def test_a_machine_in_no_cluster_has_none_of_its_own(monkeypatch: pytest.MonkeyP
     for none in ("local", "auto", ""):
         monkeypatch.setenv("RAY_ADDRESS", none)
         assert joining._own_place() is None
+
+
+def test_it_is_known_before_whether_a_cluster_would_be_started(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
+    assert [joining.starts_own(each) for each in ("local", "auto", "10.1.2.3:6379")] == [True, True, False]
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        noted = tmp_path / "ray" / "ray_current_cluster"
+        noted.parent.mkdir()
+        noted.write_text(f"127.0.0.1:{server.getsockname()[1]}\n")
+        assert [joining.starts_own(each) for each in ("local", "auto")] == [True, False]
+    monkeypatch.setitem(sys.modules, "ray", SimpleNamespace(is_initialized=lambda: True))
+    assert not joining.starts_own("local")  # the caller's is used
 
 
 FAKE_RAY = """

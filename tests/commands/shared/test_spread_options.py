@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
-import typer
 
 from stackbone.cache import UsageError
 from stackbone.commands.shared.embedding.options import SpreadOptions
-from stackbone.commands.shared.options import finite
+from tests.conftest import InProcess
 
 
 def _said(options: SpreadOptions, *, dry_run: bool = False) -> str:
@@ -40,11 +41,28 @@ def test_a_worker_has_ten_minutes_unless_told_otherwise() -> None:
     assert (usual.worker_timeout, told.worker_timeout) == (600.0, 30.0)
 
 
-@pytest.mark.parametrize("number", [float("nan"), float("inf")])
-def test_a_number_that_no_time_or_share_reaches_is_refused(number: float) -> None:
-    assert (finite(None), finite(0.5)) == (None, 0.5)
-    with pytest.raises(typer.BadParameter, match=f"{number} is no number that can be reached: give a finite one"):
-        finite(number)
+@pytest.mark.parametrize("number", ["nan", "inf"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("extract", "photos", "--ray", "auto", "--worker-timeout"),
+        ("extract", "photos", "--ray", "auto", "--gpus-per-worker"),
+        ("extract", "photos", "--max-failed"),
+        ("evaluate", "photos", "--model", "m.stackbone", "--max-failed"),
+        ("predict", "photos", "--model", "m.stackbone", "--max-failed"),
+        ("plan", "photos", "--seconds"),
+    ],
+    ids=" ".join,
+)
+def test_a_number_that_no_time_or_share_reaches_is_refused(
+    tmp_path: Path, in_process: InProcess, words: tuple[str, ...], number: str
+) -> None:
+    done = in_process(*words, number, cwd=tmp_path)
+    assert done.returncode == 2
+    refused = f"Error: Invalid value for '{words[-1]}': "
+    assert refused in done.stderr
+    if number == "inf" and words[-1] != "--max-failed":  # no bound refuses it
+        assert f"{refused}inf is no number that can be reached: give a finite one" in done.stderr
 
 
 def test_options_that_go_together_are_taken() -> None:

@@ -20,7 +20,7 @@ from stackbone.stack.experiments.against.check import check_against
 from stackbone.stack.experiments.against.compare_results import compare_results
 from stackbone.stack.experiments.against.earlier import read_earlier
 from stackbone.stack.experiments.against.image_answers import image_answers, images_tested
-from stackbone.stack.experiments.against.same_folds import fold_gain
+from stackbone.stack.experiments.against.same_folds import fold_gain, share_images
 from stackbone.stack.experiments.experiment import Planned
 from stackbone.stack.experiments.result_file import write_result
 from stackbone.stack.tables.changes import words as against
@@ -184,9 +184,8 @@ def test_what_is_planned_is_what_an_experiment_tests(store: FeatureStore, result
     assert rows == list(zip(answers.images, answers.paths, answers.labels, answers.folds, strict=True))
     assert planned[0].ranked_by == experiment.evaluation.results[0].primary_metric
     write_result(experiment, result)
-    shared = check_against(planned[0], read_earlier(result))
-    assert shared is not None
-    assert shared.is_same
+    check_against(planned[0], read_earlier(result))
+    assert share_images(answers, tested).is_same
 
 
 def test_images_in_other_folds_are_refused(store: FeatureStore, result: Path) -> None:

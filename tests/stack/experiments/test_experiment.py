@@ -186,6 +186,7 @@ def test_the_result_file_is_the_same_object_without_nan(store: FeatureStore, tmp
 
     content = json.loads(file.read_text(), parse_constant=refuse)
     assert len(content.pop("images")["image_sha256"]) == found.n_images
+    assert sum(content.pop("n_tested")) == found.n_images
     assert content == found.to_dict()
 
 

@@ -47,6 +47,7 @@ def rewrite(file: Path, **changes: Any) -> None:  # noqa: ANN401
 def test_what_was_written_is_read(experiment: Experiment, file: Path) -> None:
     content = read_result(file)
     images = content.pop("images")
+    assert content.pop("n_tested") == [len(fold.test) for fold in experiment.folds]
     assert content == experiment.to_dict()
     assert images == image_answers(experiment).to_dict()
     assert len(images["image_sha256"]) == experiment.n_images

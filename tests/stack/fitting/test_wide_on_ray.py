@@ -1,102 +1,20 @@
-"""Wide fits with a stand-in for Ray: which nodes get them, with how many cores, and what becomes of those lost."""
+"""Wide fits with a stand-in for Ray: which nodes get them, and with how many cores."""
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Callable, Iterator
-from contextlib import nullcontext
-from types import SimpleNamespace
-from typing import Any
+import time
 
 import pytest
 
 from stackbone.cache.errors import ClusterError
 from stackbone.stack.fitting import wide_on_ray
 from stackbone.stack.fitting.on_ray import FitKey
-from stackbone.stack.fitting.wide_on_ray import run_wide_on_ray
-
-
-class RayError(Exception):
-    pass
-
-
-class RayTaskError(RayError):
-    pass
-
-
-class StandIn:
-    """Nodes whose workers do at once what they are told; what they wait for is their node and a number."""
-
-    exceptions = SimpleNamespace(RayError=RayError, RayTaskError=RayTaskError)
-
-    def __init__(self) -> None:
-        self.cores: dict[str, int] = {"A": 2, "B": 4}
-        self.free: dict[str, int] = {}
-        self.started: list[tuple[str, int, int]] = []  # node, cores, and threads of a fit
-        self.killed: list[str] = []
-        self.answers: dict[tuple[str, int], object] = {}
-        self.dying: Callable[[str, FitKey], bool] = lambda _node, _key: False
-
-    def nodes(self) -> list[dict[str, Any]]:
-        return [
-            {"NodeID": node, "Alive": True, "Resources": {"CPU": float(n)}, "NodeManagerHostname": f"host-{node}"}
-            for node, n in self.cores.items()
-        ]
-
-    def worker(self, node: str, cores: int, threads: int) -> SimpleNamespace:
-        self.started.append((node, cores, threads))
-
-        def answer(found: object) -> tuple[str, int]:
-            self.answers[node, len(self.answers)] = found
-            return node, len(self.answers) - 1
-
-        def fit(packed: FitKey, _arrays: list[Any]) -> tuple[str, int]:
-            dies = self.dying(node, packed)
-            return answer(RayError("the node died") if dies else pickle.dumps((packed, node, [], None)))
-
-        methods = {"get_ready": lambda: answer(None), "fit": fit}
-        return SimpleNamespace(node=node, **{name: SimpleNamespace(remote=each) for name, each in methods.items()})
-
-    def wait(self, waiting: list[tuple[str, int]], **_: object) -> tuple[list[Any], list[Any]]:
-        first = min(waiting, key=lambda each: each[1])
-        return [first], [each for each in waiting if each != first]
-
-    def get(self, waited: tuple[str, int]) -> object:
-        found = self.answers[waited]
-        if isinstance(found, Exception):
-            raise found
-        return found
-
-    def kill(self, worker: SimpleNamespace) -> None:
-        self.killed.append(worker.node)
+from tests.made.wide_nodes import Hangs, StandIn, nodes_of
 
 
 @pytest.fixture
-def ray(monkeypatch: pytest.MonkeyPatch) -> StandIn:
-    made = StandIn()
-
-    def worker(run: wide_on_ray._WideRun, node: str, cores: int) -> Any:  # noqa: ANN401
-        return made.worker(node, cores, min(cores, run.n_jobs or cores))
-
-    monkeypatch.setattr(wide_on_ray, "loaded_ray", lambda: made)
-    monkeypatch.setattr(wide_on_ray, "_worker", worker)
-    monkeypatch.setattr(wide_on_ray, "_free_cores", lambda: made.cores | made.free)
-    monkeypatch.setattr(wide_on_ray, "translated", nullcontext)
-    monkeypatch.setattr(wide_on_ray, "packed_fits", lambda fits: ([(key, []) for key in fits], {}))
-    monkeypatch.setattr(wide_on_ray, "_LOOK_SECONDS", 0.01)
-    monkeypatch.setattr(wide_on_ray, "_ALL_CORES_SECONDS", 0.05)
-    return made
-
-
-def none_here(fits: object) -> Iterator[Any]:
-    assert not fits
-    return iter(())
-
-
-def nodes_of(n: int, n_jobs: int | None = None) -> dict[FitKey, str]:
-    """Return by which node each of n fits was done."""
-    fits: dict[FitKey, Callable[[], str]] = {("wide", number): str for number in range(n)}
-    return {key: node for key, node, _ in run_wide_on_ray(fits, n_jobs, none_here)}
+def ray(wide_nodes: StandIn) -> StandIn:
+    return wide_nodes
 
 
 def test_each_node_has_one_worker_with_all_its_cores(ray: StandIn) -> None:
@@ -113,7 +31,7 @@ def test_one_fit_takes_the_node_with_most_cores_alone(ray: StandIn) -> None:
 
 
 def test_cores_that_others_keep_are_done_without(ray: StandIn) -> None:
-    ray.free = {"A": 0, "B": 3}
+    ray.taken = {"A": 2, "B": 1}
     assert set(nodes_of(2).values()) == {"B"}
     assert ray.started == [("B", 3, 3)]
 
@@ -121,27 +39,92 @@ def test_cores_that_others_keep_are_done_without(ray: StandIn) -> None:
 def test_without_a_free_core_it_says_that_it_waits_and_ends_in_time(
     ray: StandIn, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    ray.free = {"A": 0, "B": 0}
+    ray.taken = {"A": 2, "B": 4}
     monkeypatch.setattr(wide_on_ray, "_SAY_SECONDS", 0.02)
     monkeypatch.setattr(wide_on_ray, "_MOST_SILENT_SECONDS", 0.2)
-    with pytest.raises(ClusterError, match="no node of the Ray cluster gave 2 fits a core within 0 s, and each needs"):
+    with pytest.raises(
+        ClusterError, match=r"no node of the Ray cluster took 2 fits within 0 s, and each needs .*: others"
+    ):
         nodes_of(2)
-    assert caplog.messages == ["2 fits that use whole machines wait for a free core of the cluster"]
+    assert caplog.messages == ["2 fits that use whole machines wait for a node of the cluster with a free core"]
 
 
-def test_a_worker_that_does_not_get_its_cores_is_started_elsewhere(
+def test_a_worker_that_does_not_get_its_cores_is_ended_and_another_node_comes_first(
     ray: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Others were faster, which the head did not know yet."""
-    wait = ray.wait
+    monkeypatch.setattr(wide_on_ray, "_MOST_SILENT_SECONDS", 1.0)
+    ray.starting = lambda node: Hangs() if node == "B" else None
+    assert nodes_of(1) == {("wide", 0): "A"}
+    assert ray.starts == ["B", "A"]
+    assert ray.killed == ["B", "A"]  # before the other was started
 
-    def wait_for_others_than_b(waiting: list[tuple[str, int]], **_: object) -> tuple[list[Any], list[Any]]:
-        able = [each for each in waiting if each[0] != "B"]
-        return wait(able) if able else ([], waiting)
 
-    monkeypatch.setattr(ray, "wait", wait_for_others_than_b)
-    assert nodes_of(3) == dict.fromkeys([("wide", number) for number in range(3)], "A")
-    assert "B" in ray.killed
+def test_starts_that_hang_keep_no_further_node_from_its_turn(ray: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wide_on_ray, "_START_SECONDS", 0.05)
+    ray.cores = {"A": 2, "B": 4, "C": 3, "D": 5}
+    ray.starting = lambda node: None if node == "A" else Hangs()
+    assert nodes_of(1) == {("wide", 0): "A"}
+    assert ray.starts == ["D", "B", "C", "A"]
+    assert sorted(ray.killed) == ["A", "B", "C", "D"]
+
+
+def test_a_node_whose_worker_did_not_get_ready_is_tried_again_where_there_is_no_other(
+    ray: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wide_on_ray, "_MOST_SILENT_SECONDS", 1.0)
+    ray.cores = {"B": 4}
+    ray.starting = lambda _node: Hangs() if len(ray.started) == 1 else None
+    assert nodes_of(2) == {("wide", 0): "B", ("wide", 1): "B"}
+    assert ray.starts == ["B", "B"]
+
+
+def test_the_error_says_that_workers_did_not_get_ready(ray: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wide_on_ray, "_MOST_SILENT_SECONDS", 0.3)
+    ray.starting = lambda _node: Hangs()
+    with pytest.raises(ClusterError, match=r"its last worker ended \(host-[AB]: it was not ready after 0 s\)"):
+        nodes_of(1)
+    assert ray.working == []
+
+
+def test_a_worker_with_few_cores_makes_way_once_others_give_back_as_many_again(ray: StandIn) -> None:
+    ray.cores, ray.taken = {"B": 64}, {"B": 63}
+
+    def give_back(_node: str, key: FitKey) -> bool:
+        ray.taken["B"] = {0: 63, 1: 62}.get(key[1], 0)
+        return False
+
+    ray.dying = give_back
+    assert len(nodes_of(6)) == 6
+    assert [cores for _, cores, _ in ray.started] == [1, 2, 64]
+
+
+def test_a_worker_is_kept_for_what_would_not_double_its_cores(ray: StandIn) -> None:
+    ray.cores, ray.taken = {"B": 64}, {"B": 40}
+
+    def give_back(_node: str, _key: FitKey) -> bool:
+        ray.taken["B"] = 17
+        return False
+
+    ray.dying = give_back
+    assert len(nodes_of(4)) == 4
+    assert [cores for _, cores, _ in ray.started] == [24]
+
+
+def test_the_first_core_that_others_give_back_is_not_taken_before_the_rest(
+    ray: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long the node had none before."""
+    monkeypatch.setattr(wide_on_ray, "_ALL_CORES_SECONDS", 0.3)
+    ray.cores, began = {"B": 64}, time.monotonic()
+
+    def free_cores() -> dict[str, int]:
+        passed = time.monotonic() - began
+        return {"B": 0 if ray.working or passed < 0.5 else 1 if passed < 0.6 else 64}
+
+    monkeypatch.setattr(wide_on_ray, "_free_cores", free_cores)
+    assert len(nodes_of(2)) == 2
+    assert [cores for _, cores, _ in ray.started] == [64]
 
 
 def test_a_node_that_joins_gets_fits(ray: StandIn) -> None:
@@ -156,21 +139,3 @@ def test_a_node_that_joins_gets_fits(ray: StandIn) -> None:
 
     ray.dying = note
     assert set(nodes_of(8).values()) == {"A", "B"}
-
-
-def test_a_fit_of_a_node_that_died_is_done_by_another(ray: StandIn, caplog: pytest.LogCaptureFixture) -> None:
-    def die(node: str, _key: FitKey) -> bool:
-        if node == "B":
-            ray.cores.pop("B", None)
-        return node == "B"
-
-    ray.dying = die
-    assert nodes_of(3) == dict.fromkeys([("wide", number) for number in range(3)], "A")
-    assert caplog.messages == ["a worker of the cluster ended, and its fit is given to another: host-B: the node died"]
-
-
-def test_a_fit_that_ends_two_workers_ends_the_run(ray: StandIn) -> None:
-    ray.dying = lambda _node, key: key == ("wide", 1)
-    with pytest.raises(RayError, match="the node died"):
-        nodes_of(3)
-    assert sum(node in "AB" for node in ray.killed) == len(ray.started)  # none is left

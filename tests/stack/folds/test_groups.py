@@ -113,6 +113,19 @@ def test_near_duplicates_are_those_of_a_plain_search(
     assert found[~alone].tolist() == plain_groups(close[np.ix_(~alone, ~alone)])
 
 
+@pytest.mark.parametrize("known", [0, 1, 16, 45, 60])
+def test_known_rows_are_compared_with_later_ones_alone(monkeypatch: pytest.MonkeyPatch, known: int) -> None:
+    monkeypatch.setattr(groups_module, "TILE_ROWS", 16)
+    x = noisy_copies(3, 60, 12, 12)
+    together = plain_cosines(x) >= 0.98
+    together[:known, :known] = False
+    group = np.array(plain_groups(together | np.eye(60, dtype=bool)))
+    alone = np.bincount(group)[group] == 1
+    found = near_duplicates({"a": x}, 0.98, known=known)
+    assert (found < 0).tolist() == alone.tolist()
+    assert found[~alone].tolist() == np.unique(group[~alone], return_inverse=True)[1].tolist()
+
+
 def test_number_of_tiles_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     blocks = {"net": noisy_copies(7, 60, 12, 25)}
     whole = near_duplicates(blocks, 0.95)

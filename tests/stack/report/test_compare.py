@@ -13,7 +13,7 @@ import pytest
 from stackbone.cache import FeatureStore, StackError, UsageError
 from stackbone.stack import Experiment, StackOptions, run_experiment
 from stackbone.stack.experiments.against.earlier import read_earlier
-from stackbone.stack.experiments.against.same_folds import fold_sizes, images_tested
+from stackbone.stack.experiments.against.same_folds import fold_sizes
 from stackbone.stack.experiments.result_file import write_result
 from stackbone.stack.metrics.compare import mean_sizes, paired_difference
 from stackbone.stack.report.compare.compared import Compared, lacks_same_folds, paired_models
@@ -111,19 +111,54 @@ def test_as_many_images_ahead_in_folds_of_unequal_size_give_no_interval(tmp_path
         for each in content["results"]:
             each["accuracy"]["folds"] = [a / b for a, b in zip(right, tested, strict=True)]
         found.append(compared(tmp_path, name, content))
-    assert images_tested(found[0].result) == tested
+    assert found[0].result.tested_by_fold == tested
     for pair in paired_models(*found):
         assert pair.difference.mean == pytest.approx(1 / 126, rel=0.01)
         assert (pair.difference.low, pair.difference.p_value) == (None, None)
 
 
 def test_tests_of_folds_are_told_where_every_fold_is(tmp_path: Path) -> None:
+    def tested(content: Content) -> list[int] | None:
+        return compared(tmp_path, "A", content).result.tested_by_fold
+
     told = with_images(result())
-    assert images_tested(compared(tmp_path, "A", told).result) == [30, 30, 30]
-    assert images_tested(compared(tmp_path, "B", result()).result) is None
+    assert tested(told) == [30, 30, 30]
+    assert tested(result()) is None
+    assert tested(result(n_tested=[29, 30, 31])) == [29, 30, 31]
     for each in told["results"]:
         each["accuracy"]["folds"] *= 2
-    assert images_tested(compared(tmp_path, "C", {**told, "repeats": 2}).result) is None, "of the first repeat alone"
+    assert tested({**told, "repeats": 2}) is None, "its images are of the first repeat alone"
+    assert tested({**told, "repeats": 2, "n_tested": [29, 30, 31] * 2}) == [29, 30, 31, 29, 30, 31]
+
+
+@pytest.mark.parametrize("silent", [None, "A", "B"])
+@pytest.mark.parametrize("repeats", [1, 2])
+def test_as_many_images_ahead_give_no_interval_where_one_result_tells_the_tests_of_folds(
+    tmp_path: Path, repeats: int, silent: str | None
+) -> None:
+    tested, found = [124, 126, 127] * repeats, []
+    for name, right in {"A": [114, 116, 118], "B": [115, 117, 119]}.items():
+        told: Content = {} if name == silent else {"n_tested": tested}
+        content = result(n_images=377, repeats=repeats, **told)
+        for each in content["results"]:
+            each["accuracy"]["folds"] = [a / b for a, b in zip(right * repeats, tested, strict=True)]
+        found.append(compared(tmp_path, name, content))
+    for pair in paired_models(*found):
+        assert pair.difference.mean == pytest.approx(1 / 126, rel=0.01)
+        assert (pair.difference.low, pair.difference.p_value) == (None, None)
+    assert "n tested" not in page_of(tmp_path / "A.json", tmp_path / "B.json")
+
+
+@pytest.mark.parametrize("repeats", [1, 2])
+def test_a_written_result_tells_how_many_images_every_fold_tested(
+    tmp_path: Path, make_cache: MakeCache, repeats: int
+) -> None:
+    store = make_cache(tmp_path / "features", [f"class {i % 2}" for i in range(46)], noise=1.5)
+    done = run_experiment(store, recipes=["oof"], options=FIXED, n_jobs=1, repeats=repeats)
+    write_result(done, tmp_path / "A.json")
+    tested = read_earlier(tmp_path / "A.json").tested_by_fold
+    assert tested == [len(fold.test) for fold in done.folds]
+    assert len(set(tested)) > 1
 
 
 @pytest.mark.parametrize("metric", ["log_loss", "mae", "rmse"])
@@ -283,6 +318,9 @@ def test_what_is_no_result_is_refused(tmp_path: Path, content: str) -> None:
         (lambda content: content["findings"].update(stack="stack:none"), "lacks scores of 'stack:none'"),
         (lambda content: content.pop("findings"), "does not say which model it is about"),
         (lambda content: content.update(images=[1]), "its images are no columns of one length"),
+        (lambda content: content.update(n_tested=[30, 60]), r"its n_tested is \[30, 60\], where 3 numbers from 1"),
+        (lambda content: content.update(n_tested=[30, 60, 0]), r"its n_tested is \[30, 60, 0\], where 3 numbers"),
+        (lambda content: content.update(n_tested=None), "its n_tested is null, where 3 numbers from 1 are expected"),
     ],
 )
 def test_a_damaged_result_is_refused_in_words(tmp_path: Path, damage: Callable[[Content], Any], said: str) -> None:
@@ -321,3 +359,34 @@ def test_results_that_stack_can_pair_are_told_how(
         write(Path(), name, content)
     page = page_of(Path("A.json"), Path("B.json"))
     assert (said is None or said in page, "--against" in page) == (True, said is not None)
+
+
+@pytest.mark.parametrize(
+    ("task", "metric"),
+    [("classification", "macro_f1"), ("classification", "log_loss"), ("multilabel", "mean_ap"), ("regression", "r2")],
+)
+@pytest.mark.parametrize("n_folds", [1, 3])
+def test_no_way_is_told_that_gives_no_interval(tmp_path: Path, task: str, metric: str, n_folds: int) -> None:
+    for name, change in (("A", lambda content: None), ("B", relabel)):
+        content = with_images(result(metric=metric, task=task))
+        change(content)
+        for each in content["results"]:
+            each[metric]["folds"] = each[metric]["folds"][:n_folds]
+        write(tmp_path, name, content)
+    page = page_of(tmp_path / "A.json", tmp_path / "B.json")
+    assert "cannot be compared fold by fold" in page
+    assert "--against" not in page
+
+
+@pytest.mark.parametrize("change", [lambda content: None, relabel, replace_one])
+def test_a_single_split_is_paired_by_its_images(tmp_path: Path, change: Callable[[Content], None]) -> None:
+    for name, changed in (("A", lambda content: None), ("B", change)):
+        content = with_images(result(cv=None, split="test", n_images=30))
+        content["images"]["fold"] = [1] * 30
+        for each in content["results"]:
+            each["accuracy"]["folds"] = each["accuracy"]["folds"][:1]
+        changed(content)
+        write(tmp_path, name, content)
+    page = page_of(tmp_path / "A.json", tmp_path / "B.json")
+    assert "no spread" in page
+    assert f"on the {29 if change is replace_one else 30} images that both tested in the same fold" in page

@@ -94,6 +94,14 @@ def test_domains_are_a_column_of_one_dataset(store: FeatureStore) -> None:
         (Asked((), "phone"), "no source to learn from"),
         (Asked(("studio",), "phone", dataset="all"), "--dataset all is for domains within one dataset"),
         (Asked((), "1", column="same"), "'1' alone, so there is no source"),
+        (
+            Asked(("stdio",), "phone"),
+            r"--source stdio: .*it has all, phone, studio\. The nearest is 'studio': type --s",
+        ),
+        (Asked(("studio",), "fone"), r"--target fone: the cache has no dataset 'fone'.*type --target phone\."),
+        (Asked(("studio,all",), "phone"), r"one by one: type --source studio --source all\."),
+        (Asked(("studio, gone",), "phone"), r"--source 'studio, gone': the cache has no dataset 'studio, gone'"),
+        (Asked(("old,new",), "new", column="camera"), r"one by one: type --source old --source new\."),
     ],
 )
 def test_names_that_do_not_fit_are_refused(store: FeatureStore, asked: Asked, message: str) -> None:

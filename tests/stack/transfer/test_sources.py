@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,7 @@ def test_each_is_scored_as_if_it_were_run_alone_and_left_out(store: FeatureStore
         for scores, one, rest in zip(three.scores, alone.scores, without.scores, strict=True):
             worth = scores.sources[number]
             learner = "source-only" if scores.setting.shots == 0 else "pooled"
-            assert (worth.source, worth.by, worth.why) == (name, learner, "")
+            assert (worth.source, worth.by, worth.why_alone, worth.why_without) == (name, learner, "", "")
             assert worth.alone is not None
             assert worth.without is not None
             assert worth.alone.folds == one.result(learner).score.folds
@@ -210,6 +211,35 @@ def test_a_source_of_one_class_is_said_to_teach_nothing_alone(tmp_path: Path) ->
     assert source_footnotes(every) == []
 
 
+def test_a_source_that_neither_alone_nor_the_others_without_it_teach_is_told_both(tmp_path: Path) -> None:
+    store = FeatureStore(tmp_path / "features")
+    for seed, (name, label) in enumerate({"a": "coat", "b": "hat", "c": "hat"}.items(), start=1):
+        add_domain(store, name, [label] * 20, seed=seed)
+    add_domain(store, "phone", labels_of(30, CLASSES[:2]), seed=9)
+    found = _run(store, ["a", "b", "c"], target_labels="none")
+    assert [(row[0], row[2], row[5]) for row in source_rows(found.scores[0])] == [
+        ("a", "-", "-"),
+        ("b", "-", source_rows(found.scores[0])[1][5]),
+        ("c", "-", source_rows(found.scores[0])[2][5]),
+    ]
+    ones, twos = (f"the {n} images to learn from have 1 of 2 classes" for n in (20, 40))
+    notes = source_footnotes(found.scores[0])
+    starts = [f"'a' alone cannot be learnt from: {ones}", f"without 'a' the others cannot be learnt from: {twos}"]
+    starts += [f"{name!r} alone cannot be learnt from: {ones}" for name in "bc"]
+    assert len(notes) == len(starts)
+    assert all(note.startswith(start) for note, start in zip(notes, starts, strict=True))
+    write_transfer(found, tmp_path / "r.json")
+    assert source_footnotes(read_transfer(tmp_path / "r.json").scores[0]) == notes
+
+    content = json.loads((tmp_path / "r.json").read_text())
+    sources = content["settings"][0]["sources"]
+    assert ["why_alone" in each for each in sources] == [True, False, False]
+    del sources[0]["why_alone"]  # as earlier versions wrote it
+    (tmp_path / "r.json").write_text(json.dumps(content))
+    before = source_footnotes(read_transfer(tmp_path / "r.json").scores[0])
+    assert before == ["'a' alone cannot be learnt from", *notes[1:]]
+
+
 def test_a_source_without_a_shared_class_is_told_plainly(tmp_path: Path) -> None:
     store = FeatureStore(tmp_path / "features")
     add_domain(store, "a", labels_of(60), seed=1)
@@ -291,7 +321,7 @@ def _worth(gain: float, p_value: float, alone: float, alone_p: float, n_compared
             "'web' hurts by itself; what it does beside the others cannot be told",
         ),
         (
-            replace(_worth(0.0, 1.0, 0.1, 0.001), gain=None, without=None, why="the others have one class"),
+            replace(_worth(0.0, 1.0, 0.1, 0.001), gain=None, without=None, why_without="the others have one class"),
             HELPS,
             "'web' helps by itself; beside the others it cannot be judged, since they alone cannot be learnt from",
         ),

@@ -217,7 +217,9 @@ def test_a_target_without_labels_is_refused(tmp_path: Path) -> None:
     store = FeatureStore(tmp_path / "features")
     add_domain(store, "studio", labels_of(30), seed=1)
     add_domain(store, "phone", [""] * 30, seed=2)
-    with pytest.raises(StackError, match="'phone' has no labelled image"):
+    with pytest.raises(
+        StackError, match=r"target 'phone' has no labelled image \(30 listed\).*stack --dataset studio --"
+    ):
         run_transfer(store, source="studio", target="phone", methods="baseline")
 
 

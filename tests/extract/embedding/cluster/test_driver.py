@@ -241,6 +241,25 @@ def test_a_run_whose_workers_all_end_ends_itself_before_it_blames_every_image(be
     assert not run.failed
 
 
+@pytest.mark.parametrize("early", [(1,), (1, 4), (3, 5)])
+def test_a_worker_that_ends_before_its_first_piece_counts_apart_from_images_that_end_workers(
+    begun: Callable[..., ClusterRun], early: tuple[int, ...]
+) -> None:
+    starts = 0
+
+    def answer(_: StandIn, _node: str, name: str) -> object:
+        nonlocal starts
+        starts += name == "prepare"
+        (hand,) = run.hands
+        dies = starts in early if name == "prepare" else hand.piece is not None and 77 in hand.piece.numbers
+        return RayError("killed") if dies else None
+
+    run = begun("A", answer, n_images=300)
+    drive(run)
+    assert run.work.is_done
+    assert [*run.failed] == [bytes([77])]
+
+
 @pytest.mark.parametrize("bad", [0, 77, 4999])
 def test_an_image_that_ends_the_workers_of_the_only_node_costs_itself_alone(
     begun: Callable[..., ClusterRun], bad: int
