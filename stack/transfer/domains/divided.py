@@ -8,7 +8,7 @@ import numpy as np
 
 from stackbone.cache import StackError
 from stackbone.cache.progress import Progress
-from stackbone.cache.text import counted
+from stackbone.cache.text import counted, typed
 from stackbone.stack.divisions.division import Division
 from stackbone.stack.features.join import Joined
 from stackbone.stack.folds.groups import SAME_PICTURE
@@ -112,5 +112,6 @@ def _way_out(seen: Callable[[float], DomainPair], division: Division) -> str:
     least = division.near_duplicates or SAME_PICTURE
     works = (near for near in _HIGHER if near > least and _divides(seen(near), division))
     if (near := next(works, None)) is not None:
-        return f"type --near-duplicates {near:g}, which takes fewer images for near copies than {least:g} does"
+        words = typed("--near-duplicates", f"{near:g}")
+        return f"type {words}, which takes fewer images for near copies than {least:g} does"
     return "take such images out of the data, and run `stackbone extract` on it again"
