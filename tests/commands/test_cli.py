@@ -253,6 +253,7 @@ def test_stack_keeps_what_it_found_in_files(here: _Here, tmp_path: Path) -> None
     scores = content.pop("scores")
     kept = json.loads(result.read_text())
     assert len(kept.pop("images")["image_sha256"]) == 24
+    assert kept.pop("n_tested") == [12, 12]
     assert kept == content
     assert [each["model"] for each in scores] == [each["model"] for each in content["results"]]
     with predictions.open(newline="") as file:

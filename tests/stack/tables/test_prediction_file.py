@@ -214,6 +214,7 @@ def test_the_result_is_one_json_object_with_format_and_version(tmp_path: Path) -
         content = json.loads(text)
         tested = {int(row) for fold in experiment.folds for row in fold.test}
         assert len(content.pop("images")["image_sha256"]) == len(tested)
+        assert content.pop("n_tested") == [len(fold.test) for fold in experiment.folds]
         assert content == experiment.to_dict()
         assert (content["format"], content["format_version"]) == ("stackbone-result", 1)
 
